@@ -1,0 +1,95 @@
+//! Everything that can enter the log. A command carries all that apply needs:
+//! random values, hashes and times were made before it was proposed.
+
+use super::ids::{ClusterId, ConversationId, DeviceId, Group, UserId};
+use super::message::Body;
+use bytes::Bytes;
+
+/// A change that was proposed. Refused commands are entries too: a refusal is a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Names the cluster. The first one applied wins; later ones change nothing.
+    Found {
+        /// Random id.
+        cluster: ClusterId,
+        /// The name of `nodes.conf`.
+        name: String,
+    },
+    /// Registers a user together with their first device.
+    Register(Register),
+    /// Adds a device after its password was verified, or gives it a new token.
+    AddDevice(AddDevice),
+    /// Messages of one device.
+    Send(Send),
+    /// Moves delivered and read marks forward; smaller values change nothing.
+    Marks(Vec<Advance>),
+    /// Raises the format of the replicated state, once all voters support it.
+    SetFormat(u32),
+}
+
+/// A registration. Repeating it with the same device is answered like the first time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Register {
+    /// Folded at the door, checked again byte for byte.
+    pub name: String,
+    /// PHC string of Argon2id; never the password.
+    pub password_hash: String,
+    /// The device that registers.
+    pub device: DeviceId,
+    /// BLAKE3 of the device's token.
+    pub token_hash: [u8; 32],
+    /// Public key of the device; reserved, empty today.
+    pub device_key: Bytes,
+}
+
+/// A device that logged in with the password.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AddDevice {
+    /// Whose device.
+    pub user: UserId,
+    /// Which one.
+    pub device: DeviceId,
+    /// BLAKE3 of its new token.
+    pub token_hash: [u8; 32],
+    /// Public key of the device; reserved, empty today.
+    pub device_key: Bytes,
+}
+
+/// Where a message goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// A conversation that exists.
+    Conversation(ConversationId),
+    /// The direct conversation with a user, made by the first message.
+    User(UserId),
+}
+
+/// Messages of one device with contiguous numbers, all to one target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Send {
+    /// The device.
+    pub device: DeviceId,
+    /// The group in which it counts.
+    pub group: Group,
+    /// Number of the first body, from 1.
+    pub first_number: u64,
+    /// Every outcome up to this number is known to the device.
+    pub confirmed: u64,
+    /// Where they go.
+    pub to: Target,
+    /// The messages.
+    pub bodies: Vec<Body>,
+}
+
+/// How far a user has come in a conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Advance {
+    /// Who.
+    pub user: UserId,
+    /// Where.
+    pub conversation: ConversationId,
+    /// Highest seq that one of the user's devices has stored.
+    pub delivered: u64,
+    /// Highest seq that the user has seen.
+    pub read: u64,
+}

@@ -1,0 +1,147 @@
+//! Identities. Names are attributes, never keys: everything that is stored or
+//! sent refers to these. They must not know how they are encoded.
+
+use std::fmt;
+
+/// A cluster, for ever: 16 random bytes made by the first leader and committed first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClusterId(pub [u8; 16]);
+
+/// A user everywhere: the cluster that registered them and their number there (from 1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UserId {
+    /// The cluster that registered the user.
+    pub cluster: ClusterId,
+    /// The user's number in that cluster, from 1.
+    pub number: u64,
+}
+
+/// A device: one state directory of one user on one machine; 16 random bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DeviceId(pub [u8; 16]);
+
+/// A Raft group. Only group 0 exists today.
+pub type Group = u16;
+
+/// A conversation. The top 16 bits are the group that minted it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConversationId(pub u64);
+
+impl ConversationId {
+    /// The `counter`-th conversation (from 1, below 2^48) of `group`.
+    #[must_use]
+    pub const fn new(group: Group, counter: u64) -> Self {
+        Self(((group as u64) << 48) | (counter & 0x0000_ffff_ffff_ffff))
+    }
+
+    /// The group that minted it, whose log holds its messages.
+    #[must_use]
+    pub const fn group(self) -> Group {
+        (self.0 >> 48) as Group
+    }
+}
+
+/// A message, the same in every cluster and on every resend.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MessageId {
+    /// The cluster that committed it first.
+    pub origin: ClusterId,
+    /// The device that sent it.
+    pub device: DeviceId,
+    /// The group whose numbers the device counted.
+    pub group: Group,
+    /// The device's send number in that group, from 1.
+    pub number: u64,
+}
+
+/// A place in a group's log: `(group, index)`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position {
+    /// The Raft group.
+    pub group: Group,
+    /// The log index, from 1; 0 is before the first entry.
+    pub index: u64,
+}
+
+fn hex(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
+    bytes.iter().try_for_each(|b| write!(f, "{b:02x}"))
+}
+
+fn unhex(text: &str) -> Option<[u8; 16]> {
+    let mut out = [0; 16];
+    if text.len() != 32 || !text.is_ascii() {
+        return None;
+    }
+    for (byte, pair) in out.iter_mut().zip(text.as_bytes().chunks(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+    }
+    Some(out)
+}
+
+impl fmt::Display for ClusterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        hex(f, &self.0)
+    }
+}
+
+impl fmt::Display for DeviceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        hex(f, &self.0)
+    }
+}
+
+impl fmt::Display for UserId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.cluster, self.number)
+    }
+}
+
+impl fmt::Display for ConversationId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:x}", self.0)
+    }
+}
+
+impl fmt::Display for MessageId {
+    /// `origin-device-group-number`, all but the number in hexadecimal.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}-{:x}-{}", self.origin, self.device, self.group, self.number)
+    }
+}
+
+impl ClusterId {
+    /// Reads 32 hexadecimal digits, as `Display` writes them.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        unhex(text).map(Self)
+    }
+}
+
+impl DeviceId {
+    /// Reads 32 hexadecimal digits, as `Display` writes them.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        unhex(text).map(Self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_conversation_remembers_its_group() {
+        let id = ConversationId::new(7, 42);
+        assert_eq!(id.group(), 7);
+        assert_eq!(id.0 & 0xffff_ffff, 42);
+    }
+
+    #[test]
+    fn ids_read_what_they_write_and_nothing_else() {
+        let id = ClusterId([0xab; 16]);
+        assert_eq!(ClusterId::parse(&id.to_string()), Some(id));
+        for bad in ["", "ab", &"zz".repeat(16), &"é".repeat(16)] {
+            assert_eq!(ClusterId::parse(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! The chat itself, as a replicated state machine: commands in, writes and
+//! events out. Pure and total: it must not know clocks, randomness, sockets,
+//! stores, encodings or hash order, and it never panics. Two servers that
+//! applied the same log have the same state.
+
+pub mod changes;
+pub mod command;
+pub mod event;
+pub mod ids;
+pub mod message;
+pub mod name;
+pub mod refusal;
+pub mod state;
+pub mod write;
+
+mod devices;
+mod marks;
+mod sends;

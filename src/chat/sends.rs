@@ -1,0 +1,201 @@
+//! Sending, exactly once. A device counts its messages per group, without gaps;
+//! the check against repeats stands here, in apply, because only the log's order
+//! decides which of two copies came first. State per device is constant.
+
+use super::changes::Changes;
+use super::command::{Send, Target};
+use super::event::{Event, Outcome};
+use super::ids::{ConversationId, UserId};
+use super::message::{Body, Run};
+use super::refusal::Refusal;
+use super::state::State;
+use super::write::{Conversation, Kind, Sent, SentIndex};
+use crate::limits;
+
+impl State {
+    pub(super) fn send(&mut self, changes: &mut Changes, at_ms: u64, send: &Send) {
+        let (device, group) = (send.device, send.group);
+        let Some(known) = self.devices.get_mut(&device) else {
+            return self.unknown_device(changes, send);
+        };
+        let sender = known.row.user;
+        let fresh = Sent { device, group, ..Sent::default() };
+        let sent = known.sent.entry(group).or_insert(fresh);
+        sent.refusals.retain(|(number, _)| *number > send.confirmed);
+        let next = sent.last_number.saturating_add(1);
+        let count = send.bodies.len() as u64;
+        if send.first_number > next || send.first_number == 0 {
+            changes.events.push(Event::Expected { device, group, next });
+            return;
+        }
+        let repeated = (next - send.first_number).min(count);
+        if repeated > 0 {
+            let first_number = send.first_number;
+            changes.events.push(Event::Repeated { device, group, first_number, count: repeated });
+        }
+        let new = send.bodies.get(usize::try_from(repeated).unwrap_or(usize::MAX)..);
+        if let Some(bodies @ [_, ..]) = new {
+            self.post(changes, at_ms, send, sender, next, bodies);
+        }
+        changes.sent.insert((device, group));
+    }
+
+    fn unknown_device(&self, changes: &mut Changes, send: &Send) {
+        changes.events.push(Event::Outcome {
+            device: send.device,
+            group: send.group,
+            first_number: send.first_number,
+            count: send.bodies.len() as u64,
+            outcome: Outcome::Refused(Refusal::UnknownDevice),
+        });
+    }
+
+    /// Posts new bodies, numbered from `number`, in stretches with one outcome each.
+    fn post(
+        &mut self,
+        changes: &mut Changes,
+        at_ms: u64,
+        send: &Send,
+        sender: UserId,
+        mut number: u64,
+        bodies: &[Body],
+    ) {
+        let place = self.place(changes, sender, send.to);
+        for stretch in bodies.chunk_by(|a, b| fits(a) == fits(b)) {
+            let count = stretch.len() as u64;
+            let result = match (place, fits(&stretch[0])) {
+                (Err(refusal), _) => Err(refusal),
+                (Ok(_), false) => Err(Refusal::BodySize),
+                (Ok(conversation), true) => Ok(conversation),
+            };
+            let done = match result {
+                Ok(conversation) => {
+                    let id = (at_ms, sender, number);
+                    self.commit(changes, send, id, conversation, stretch);
+                    count
+                }
+                Err(refusal) => self.refuse(changes, send, number, count, refusal),
+            };
+            number += done;
+            if done < count {
+                return;
+            }
+        }
+    }
+
+    fn commit(
+        &mut self,
+        changes: &mut Changes,
+        send: &Send,
+        (at_ms, sender, first_number): (u64, UserId, u64),
+        conversation: ConversationId,
+        bodies: &[Body],
+    ) {
+        let (device, group) = (send.device, send.group);
+        let count = bodies.len() as u64;
+        let Some(room) = self.conversations.get_mut(&conversation) else { return };
+        let first_seq = room.row.last_seq + 1;
+        room.row.last_seq += count;
+        // What a person wrote, they have seen; this also keeps their own words out of "unread".
+        let last_seq = room.row.last_seq;
+        let mark = room.marks.entry(sender).or_default();
+        if mark.1 + 1 >= first_seq {
+            *mark = (mark.0.max(last_seq), last_seq);
+            changes.marks.insert((conversation, sender));
+        }
+        changes.conversations.insert(conversation);
+        changes.runs.entry(conversation).or_default().push(Run {
+            conversation,
+            first_seq,
+            at_ms,
+            sender,
+            origin: self.meta.cluster,
+            device,
+            group,
+            first_number,
+            bodies: bodies.to_vec(),
+        });
+        let last_number = first_number + count - 1;
+        changes.index.push(SentIndex {
+            device,
+            group,
+            first_number,
+            last_number,
+            conversation,
+            first_seq,
+            at_ms,
+        });
+        self.advance_sent(send, last_number, &[]);
+        let outcome = Outcome::Committed { conversation, first_seq, at_ms };
+        changes.events.push(Event::Outcome { device, group, first_number, count, outcome });
+    }
+
+    /// Refuses `count` messages, as many as can be remembered; the rest is not consumed and
+    /// will be sent again. Returns how many were.
+    fn refuse(
+        &mut self,
+        changes: &mut Changes,
+        send: &Send,
+        first_number: u64,
+        count: u64,
+        refusal: Refusal,
+    ) -> u64 {
+        let (device, group) = (send.device, send.group);
+        let held = self.sent(device, group).map_or(0, |sent| sent.refusals.len());
+        let count = count.min(limits::REFUSALS.saturating_sub(held) as u64);
+        if count == 0 {
+            changes.events.push(Event::Expected { device, group, next: first_number });
+            return 0;
+        }
+        let last_number = first_number + count - 1;
+        let refusals: Vec<_> = (first_number..=last_number).map(|n| (n, refusal)).collect();
+        self.advance_sent(send, last_number, &refusals);
+        let outcome = Outcome::Refused(refusal);
+        changes.events.push(Event::Outcome { device, group, first_number, count, outcome });
+        count
+    }
+
+    fn advance_sent(&mut self, send: &Send, last_number: u64, refusals: &[(u64, Refusal)]) {
+        let sent = self.devices.get_mut(&send.device).and_then(|d| d.sent.get_mut(&send.group));
+        if let Some(sent) = sent {
+            sent.last_number = last_number;
+            sent.refusals.extend_from_slice(refusals);
+        }
+    }
+
+    /// The conversation to post in; a direct one is made by its first message.
+    fn place(
+        &mut self,
+        changes: &mut Changes,
+        sender: UserId,
+        to: Target,
+    ) -> Result<ConversationId, Refusal> {
+        let other = match to {
+            Target::Conversation(id) => {
+                let room = self.conversations.get(&id).ok_or(Refusal::NoSuchConversation)?;
+                let member = room.row.members.binary_search(&sender).is_ok();
+                return if member { Ok(id) } else { Err(Refusal::NotMember) };
+            }
+            Target::User(other) => other,
+        };
+        if !self.users.contains_key(&other) {
+            return Err(Refusal::NoSuchUser);
+        }
+        if let Some(id) = self.direct(sender, other) {
+            return Ok(id);
+        }
+        self.meta.last_conversation += 1;
+        let id = ConversationId::new(0, self.meta.last_conversation);
+        let mut members = vec![sender.min(other), sender.max(other)];
+        members.dedup();
+        let title = String::new();
+        self.add_conversation(Conversation { id, kind: Kind::Direct, members, last_seq: 0, title });
+        changes.conversations.insert(id);
+        changes.events.push(Event::Opened { conversation: id });
+        Ok(id)
+    }
+}
+
+fn fits(body: &Body) -> bool {
+    (1..=limits::BODY_BYTES).contains(&body.data.len())
+}

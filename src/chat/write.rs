@@ -1,0 +1,152 @@
+//! What apply changes, as data: the store writes it, the snapshot streams it,
+//! and a node that starts loads it back. Rows say the whole value, so writing
+//! one twice is writing it once.
+
+use super::ids::{ClusterId, ConversationId, DeviceId, Group, UserId};
+use super::message::Run;
+use super::name::UserName;
+use super::refusal::Refusal;
+use bytes::Bytes;
+
+/// A row of the small state (everything but [`Write::History`] and [`Write::SentIndex`]),
+/// or of the history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Write {
+    /// The cluster itself.
+    Meta(Meta),
+    /// A user.
+    User(User),
+    /// A device.
+    Device(Device),
+    /// A conversation.
+    Conversation(Conversation),
+    /// A member's marks.
+    Mark(Mark),
+    /// How far a device's sends have come.
+    Sent(Sent),
+    /// The messages of one entry in one conversation.
+    History {
+        /// Where.
+        conversation: ConversationId,
+        /// In order of seq, dense, never empty.
+        runs: Vec<Run>,
+    },
+    /// Finds a device's messages by their number.
+    SentIndex(SentIndex),
+}
+
+/// The cluster itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Meta {
+    /// All zero until [`super::command::Command::Found`] was applied.
+    pub cluster: ClusterId,
+    /// The cluster's name.
+    pub name: String,
+    /// Raised by a restore or a recovery.
+    pub generation: u64,
+    /// Format of the replicated state.
+    pub format: u32,
+    /// Number of the last user that registered.
+    pub last_user: u64,
+    /// Counter of the last conversation that was minted.
+    pub last_conversation: u64,
+    /// Time of the last entry, in milliseconds of UNIX time.
+    pub last_at_ms: u64,
+}
+
+/// A user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    /// The key.
+    pub id: UserId,
+    /// An attribute, unique in the cluster.
+    pub name: UserName,
+    /// PHC string of Argon2id.
+    pub password_hash: String,
+    /// Milliseconds of UNIX time.
+    pub registered_at_ms: u64,
+}
+
+/// A device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Device {
+    /// The key.
+    pub id: DeviceId,
+    /// Whose.
+    pub user: UserId,
+    /// BLAKE3 of its token.
+    pub token_hash: [u8; 32],
+    /// Public key; reserved.
+    pub key: Bytes,
+    /// Milliseconds of UNIX time.
+    pub added_at_ms: u64,
+}
+
+/// What a conversation is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// Between two users, for ever; the two may be the same.
+    Direct,
+    /// With a title and members that change.
+    Room,
+}
+
+/// A conversation without its messages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conversation {
+    /// The key.
+    pub id: ConversationId,
+    /// Direct or room.
+    pub kind: Kind,
+    /// Sorted, without repeats.
+    pub members: Vec<UserId>,
+    /// Seq of the last message, 0 while empty. History above it is invisible.
+    pub last_seq: u64,
+    /// Rooms only.
+    pub title: String,
+}
+
+/// How far a user has come in a conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// Where.
+    pub conversation: ConversationId,
+    /// Who.
+    pub user: UserId,
+    /// Highest seq stored by one of their devices.
+    pub delivered: u64,
+    /// Highest seq seen; at most `delivered`.
+    pub read: u64,
+}
+
+/// How far a device's sends have come in a group: constant size, whatever the window.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sent {
+    /// The device.
+    pub device: DeviceId,
+    /// The group in which it counts.
+    pub group: Group,
+    /// Every number up to this one has its outcome.
+    pub last_number: u64,
+    /// Refused numbers that the device has not confirmed, in order; at most `limits::REFUSALS`.
+    pub refusals: Vec<(u64, Refusal)>,
+}
+
+/// Where a run of a device's messages stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SentIndex {
+    /// The device.
+    pub device: DeviceId,
+    /// The group in which it counts.
+    pub group: Group,
+    /// Number of the first message.
+    pub first_number: u64,
+    /// Number of the last message; the key.
+    pub last_number: u64,
+    /// Where.
+    pub conversation: ConversationId,
+    /// Seq of the first message.
+    pub first_seq: u64,
+    /// Milliseconds of UNIX time.
+    pub at_ms: u64,
+}

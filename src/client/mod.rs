@@ -1,0 +1,153 @@
+//! The client's side of the protocol, as a library: the chat screen, `--send`,
+//! `--tail`, the benchmark and the tests all use it. It must not know screens,
+//! servers or Raft.
+
+use crate::chat::command::Target;
+use crate::chat::ids::{ConversationId, DeviceId, MessageId, UserId};
+use crate::chat::message::{Body, Run};
+use crate::chat::refusal::Refusal;
+use crate::wire::message::{ClusterState, ConversationInfo, MarkEntry};
+use std::path::PathBuf;
+
+/// How a client finds its cluster.
+#[derive(Clone, Debug, Default)]
+pub struct Finding {
+    /// `--server`: instead of the UDP question.
+    pub servers: Vec<String>,
+    /// `--cluster`: the one to choose where several answer.
+    pub cluster: Option<String>,
+    /// UDP port of the question.
+    pub discovery_port: u16,
+    /// Addresses to ask; empty: the broadcast addresses of every interface.
+    pub ask: Vec<std::net::SocketAddr>,
+}
+
+/// How a client proves who it is.
+#[derive(Clone)]
+pub struct Account {
+    /// Folded name.
+    pub name: String,
+    /// Needed where the device has no token.
+    pub password: Option<String>,
+    /// Register the user if it is new.
+    pub register: bool,
+}
+
+/// What a client needs to start.
+#[derive(Clone)]
+pub struct ClientConfig {
+    /// Where the cluster is.
+    pub finding: Finding,
+    /// Who connects.
+    pub account: Account,
+    /// The user's state directory, in which devices are; `None`: a device in memory (bench, tests).
+    pub state_dir: Option<PathBuf>,
+    /// The device in memory, where `state_dir` is `None`; random if not given.
+    pub device: Option<DeviceId>,
+}
+
+/// Where the client stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Connection {
+    /// Asks who leads.
+    Discovering,
+    /// Connects, or logs in.
+    Connecting {
+        /// `host:port`.
+        to: String,
+    },
+    /// Logged in; messages flow.
+    Ready {
+        /// `host:port` of the server.
+        server: String,
+        /// Its seat.
+        seat: u32,
+        /// The cluster's name.
+        cluster: String,
+        /// Who the user is.
+        user: UserId,
+    },
+    /// Lost its server and tries again.
+    Waiting {
+        /// Milliseconds until the next try.
+        retry_ms: u64,
+        /// For a person.
+        why: String,
+    },
+    /// Ended for good: wrong password, taken name, wrong cluster.
+    Failed(ClientError),
+}
+
+/// Why a client cannot go on.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ClientError {
+    /// The server refused; trying again changes nothing.
+    #[error("{0}")]
+    Refused(Refusal),
+    /// The user is not registered or the password is wrong, and none was given.
+    #[error("this device has no token: a password is needed")]
+    PasswordNeeded,
+    /// Several clusters answer and none was chosen.
+    #[error("several clusters answer: {}; choose with --cluster NAME", .0.join(", "))]
+    ChooseCluster(Vec<String>),
+    /// The state directory cannot be used.
+    #[error("{0}")]
+    State(String),
+    /// The client was closed.
+    #[error("the client is closed")]
+    Closed,
+    /// No answer in time; nothing is known about the outcome.
+    #[error("no answer in time")]
+    Timeout,
+}
+
+/// A message of the user's own, from typing to reading.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outgoing {
+    /// The device's number: with the device, the message's id.
+    pub number: u64,
+    /// Where it goes.
+    pub to: Target,
+    /// What it says.
+    pub body: Body,
+}
+
+/// What happened, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClientEvent {
+    /// The connection changed.
+    Connection(Connection),
+    /// Who leads, as the server sees it.
+    Cluster(ClusterState),
+    /// A conversation is new or changed as a whole (at login, or opened).
+    Conversation(ConversationInfo),
+    /// Messages, each exactly once and without gaps in a conversation: unread ones first, then live.
+    /// A device's own messages come here too, after `Committed`.
+    Messages(Run),
+    /// An own message waits in the outbox (also at start: those of an earlier process).
+    Queued(Outgoing),
+    /// Own messages are committed.
+    Committed {
+        /// First number.
+        first_number: u64,
+        /// How many.
+        count: u64,
+        /// The id of the first; the others' numbers follow.
+        id: MessageId,
+        /// Where.
+        conversation: ConversationId,
+        /// Seq of the first.
+        first_seq: u64,
+        /// Milliseconds of UNIX time.
+        at_ms: u64,
+    },
+    /// An own message was refused, for good.
+    Refused {
+        /// Its number.
+        number: u64,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// Someone's marks moved.
+    Marked(MarkEntry),
+}

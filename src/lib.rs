@@ -1,0 +1,14 @@
+//! rustchat: a chat that stays up when machines die.
+//!
+//! ```text
+//! socket → wire → session → Command → raft → log → apply (chat) → store
+//!                                                     └→ Event → hub → sessions → wire → socket
+//! ```
+//! Nothing downstream calls upstream. ARCHITECTURE.md says which module may know which.
+
+pub mod chat;
+pub mod client;
+pub mod limits;
+pub mod raft;
+pub mod store;
+pub mod wire;

@@ -1,0 +1,61 @@
+//! Every bound of the program, with its unit and its reason. It knows nothing else.
+
+use std::time::Duration;
+
+/// Largest message body, in bytes (design: 16 KiB).
+pub const BODY_BYTES: usize = 16 * 1024;
+/// Refusals a device may leave unconfirmed in a group, so that its state stays constant.
+pub const REFUSALS: usize = 64;
+/// Messages a device may have sent and not yet seen acknowledged.
+pub const WINDOW_MESSAGES: u32 = 4096;
+/// Bytes of bodies a device may have sent and not yet seen acknowledged.
+pub const WINDOW_BYTES: u32 = 1024 * 1024;
+
+/// Largest frame from a client that has not logged in, in bytes.
+pub const FRAME_BEFORE_LOGIN: usize = 4 * 1024;
+/// Largest frame from a client after login, in bytes: a full batch and its envelope.
+pub const FRAME_CLIENT: usize = 320 * 1024;
+/// Largest frame from a server to a client, in bytes.
+pub const FRAME_SERVER: usize = 1024 * 1024;
+/// Largest frame between two servers, in bytes: small, so that bulk never delays a heartbeat.
+pub const FRAME_PEER: usize = 64 * 1024;
+/// Largest message between two servers, put together from fragments, in bytes.
+pub const MESSAGE_PEER: usize = 8 * 1024 * 1024;
+/// A read buffer grows by at most this much ahead of the bytes received.
+pub const READ_STEP: usize = 16 * 1024;
+
+/// Messages in one entry of the log.
+pub const ENTRY_MESSAGES: usize = 512;
+/// Bytes of commands in one entry of the log, unless one command alone is larger.
+pub const ENTRY_BYTES: usize = 256 * 1024;
+/// Entries proposed and not yet committed.
+pub const ENTRIES_IN_FLIGHT: usize = 16;
+/// Commands waiting at the leader for a place in an entry.
+pub const PROPOSALS: usize = 4096;
+
+/// Log bytes since the last snapshot that bring the next one.
+pub const SNAPSHOT_LOG_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Sessions of one server, logged in or not.
+pub const SESSIONS: usize = 20_000;
+/// Connections of one server that have not logged in.
+pub const SESSIONS_BEFORE_LOGIN: usize = 512;
+/// Events that wait for one session before it catches up from the store instead.
+pub const SESSION_EVENTS: usize = 64;
+/// Bytes encoded for one client and not yet taken by its socket.
+pub const SESSION_OUT_BYTES: usize = 256 * 1024;
+/// Hello, login and registration together take at most this long.
+pub const LOGIN_TIME: Duration = Duration::from_secs(10);
+/// A client that sends nothing for this long is gone; it pings every 15 s.
+pub const CLIENT_SILENCE: Duration = Duration::from_secs(60);
+/// A client that takes nothing for this long although something waits for it is gone.
+pub const CLIENT_STUCK: Duration = Duration::from_secs(120);
+
+/// Heartbeats are sent by Raft this often.
+pub const HEARTBEAT: Duration = Duration::from_millis(500);
+/// A connection between servers that is silent for this long is dead.
+pub const PEER_SILENCE: Duration = Duration::from_millis(1200);
+/// Servers in `nodes.conf`.
+pub const NODES: usize = 9;
+/// Smallest discovery question, in bytes; no answer is longer.
+pub const QUESTION_BYTES: usize = 512;

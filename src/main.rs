@@ -1,0 +1,3 @@
+//! rustchat.
+
+fn main() {}

@@ -1,0 +1,425 @@
+//! What clients and servers say to each other, as the rest of the program
+//! sees it. `proto/client.proto` is the description for other languages.
+
+use crate::chat::command::Target;
+use crate::chat::ids::{ClusterId, ConversationId, DeviceId, Group, Position, UserId};
+use crate::chat::message::{Body, Run};
+use crate::chat::refusal::Refusal;
+use crate::chat::write::Kind;
+use bytes::Bytes;
+
+/// From a client to a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClientMsg {
+    /// The first message of every connection.
+    Hello(Hello),
+    /// Registers a user and this device.
+    Register(Credentials),
+    /// Logs in with the password.
+    Login(Credentials),
+    /// Logs in with the token of an earlier registration or login.
+    Token {
+        /// The user's name, folded.
+        name: String,
+        /// As given in `Authenticated`.
+        token: Bytes,
+    },
+    /// Starts the flow of messages.
+    Resume {
+        /// What the client had seen of the log; the server waits until it has applied that.
+        cursor: Cursor,
+        /// Highest seq the device has, per conversation.
+        have: Vec<(ConversationId, u64)>,
+    },
+    /// Messages.
+    Send {
+        /// Runs, in order of their numbers.
+        runs: Vec<SendRun>,
+        /// Every outcome up to this number is known to the client.
+        confirmed: u64,
+    },
+    /// The user's own marks; `user` is ignored.
+    Mark(Vec<MarkEntry>),
+    /// Asks for history.
+    Fetch(Fetch),
+    /// Asks for a user by name.
+    Lookup {
+        /// Comes back in the answer.
+        request: u32,
+        /// Folded name.
+        name: String,
+    },
+    /// Asks for a `Pong` with the same token.
+    Ping(u64),
+}
+
+/// From a server to a client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ServerMsg {
+    /// The server will serve this client.
+    Welcome(Welcome),
+    /// The client shall connect to this server instead.
+    Redirect(ServerAddress),
+    /// Who leads.
+    Where(Where),
+    /// The node's own statement.
+    Status(Box<Status>),
+    /// A refusal: of the login (`request` 0) or of a `Fetch` or `Lookup`.
+    Refused {
+        /// Of the request, else 0.
+        request: u32,
+        /// Why.
+        refusal: Refusal,
+        /// For a person.
+        text: String,
+    },
+    /// The login or registration succeeded.
+    Authenticated {
+        /// Who.
+        user: UserId,
+        /// Their name.
+        name: String,
+        /// The device's token; empty after a login with a token.
+        token: Bytes,
+    },
+    /// What follows is live.
+    Ready(Ready),
+    /// Conversations the user is a member of: all at login, new ones later.
+    Conversations(Vec<ConversationInfo>),
+    /// Messages of one entry in one conversation.
+    Push {
+        /// In order of seq.
+        runs: Vec<Run>,
+        /// The log index of the entry: the client's cursor.
+        index: u64,
+    },
+    /// Outcomes of the client's sends.
+    Ack(Ack),
+    /// Marks that moved.
+    Marked(Vec<MarkEntry>),
+    /// A page of history.
+    History {
+        /// Of the `Fetch`.
+        request: u32,
+        /// Where.
+        conversation: ConversationId,
+        /// First seq the page covers.
+        from: u64,
+        /// Last seq the page covers; smaller than asked where the page was full.
+        to: u64,
+        /// The messages.
+        runs: Vec<Run>,
+    },
+    /// Answer to `Lookup`.
+    Found {
+        /// Of the `Lookup`.
+        request: u32,
+        /// The user.
+        user: UserId,
+        /// Their name.
+        name: String,
+        /// The direct conversation with them, if there is one.
+        conversation: Option<ConversationId>,
+    },
+    /// The server cannot take more now.
+    Busy {
+        /// Milliseconds.
+        retry_after_ms: u32,
+    },
+    /// The server ends the connection.
+    GoAway {
+        /// Milliseconds.
+        retry_after_ms: u32,
+        /// For a person.
+        text: String,
+    },
+    /// Answer to `Ping`.
+    Pong(u64),
+    /// What the server knows of the consensus; sent when it changes.
+    Cluster(ClusterState),
+}
+
+/// Why a client connects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To chat.
+    Chat,
+    /// To learn who leads.
+    Where,
+    /// To learn the node's state.
+    Status,
+    /// Another cluster; reserved.
+    Link,
+}
+
+/// The first message of a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hello {
+    /// Lowest protocol version the client speaks.
+    pub min: u32,
+    /// Highest one.
+    pub max: u32,
+    /// Reserved bits.
+    pub features: u64,
+    /// What for.
+    pub purpose: Purpose,
+    /// The device, for `Purpose::Chat`.
+    pub device: Option<DeviceId>,
+    /// True after a redirect.
+    pub placed: bool,
+    /// The cluster the client expects.
+    pub cluster: Option<ClusterId>,
+}
+
+/// Name and password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// The user's name as typed; the server folds it.
+    pub name: String,
+    /// Never logged.
+    pub password: String,
+}
+
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Credentials({:?})", self.name)
+    }
+}
+
+/// A server as others reach it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ServerAddress {
+    /// Its seat in `nodes.conf`.
+    pub seat: u32,
+    /// Host name or address.
+    pub host: String,
+    /// TCP port for clients.
+    pub client: u16,
+    /// TCP port for the other servers; 0 where it is not told.
+    pub peer: u16,
+}
+
+/// What a client had seen of the logs of a cluster.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cursor {
+    /// All zero: nothing yet.
+    pub cluster: ClusterId,
+    /// Rises with a restore.
+    pub generation: u64,
+    /// One per group.
+    pub positions: Vec<Position>,
+}
+
+/// The server's side of the hello.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Welcome {
+    /// The version both will speak.
+    pub version: u32,
+    /// Reserved bits.
+    pub features: u64,
+    /// The cluster.
+    pub cluster: ClusterId,
+    /// Its name.
+    pub cluster_name: String,
+    /// Its generation.
+    pub generation: u64,
+    /// The seat of the server that answers.
+    pub seat: u32,
+    /// All servers, for the client's cache.
+    pub servers: Vec<ServerAddress>,
+    /// Who leads.
+    pub state: ClusterState,
+}
+
+/// Who leads, and whether a majority is there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ClusterState {
+    /// Seat of the leader, if one is known.
+    pub leader: Option<u32>,
+    /// The term.
+    pub term: u64,
+    /// Voters that the server hears, itself included.
+    pub live: u32,
+    /// Voters.
+    pub voters: u32,
+}
+
+/// Answer to `Purpose::Where`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Where {
+    /// The cluster.
+    pub cluster: ClusterId,
+    /// Its name.
+    pub cluster_name: String,
+    /// The leader, if one is known.
+    pub leader: Option<ServerAddress>,
+    /// All servers.
+    pub servers: Vec<ServerAddress>,
+    /// The term.
+    pub term: u64,
+}
+
+/// What follows `Resume`: from here on the client may send.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ready {
+    /// Per group: every number up to this one has its outcome.
+    pub sends: Vec<(Group, u64)>,
+    /// Messages that may be sent and not yet acknowledged.
+    pub window: u32,
+    /// Bytes of bodies that may be sent and not yet acknowledged.
+    pub window_bytes: u32,
+    /// Where the server is.
+    pub cursor: Cursor,
+}
+
+/// Messages of one device with contiguous numbers, all to one target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SendRun {
+    /// The group in which the device counts.
+    pub group: Group,
+    /// Number of the first body.
+    pub first_number: u64,
+    /// Where they go.
+    pub to: Target,
+    /// The messages.
+    pub bodies: Vec<Body>,
+}
+
+/// What became of numbers that follow one another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutcomeRun {
+    /// The first number.
+    pub first_number: u64,
+    /// How many.
+    pub count: u32,
+    /// What became of them.
+    pub outcome: crate::chat::event::Outcome,
+}
+
+/// Outcomes of sends.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ack {
+    /// The group.
+    pub group: Group,
+    /// Cumulative: every number up to this one has its outcome.
+    pub upto: u64,
+    /// What became of the newest ones.
+    pub outcomes: Vec<OutcomeRun>,
+    /// A gap: send again from this number.
+    pub expected: Option<u64>,
+    /// The log index that decided it.
+    pub index: u64,
+}
+
+/// A member's marks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MarkEntry {
+    /// Where.
+    pub conversation: ConversationId,
+    /// Whose; `None` from a client, which speaks for itself alone.
+    pub user: Option<UserId>,
+    /// Highest seq stored by one of their devices.
+    pub delivered: u64,
+    /// Highest seq seen.
+    pub read: u64,
+}
+
+/// Asks for history, both seqs included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fetch {
+    /// Comes back in the answer; not 0.
+    pub request: u32,
+    /// Where.
+    pub conversation: ConversationId,
+    /// First seq.
+    pub from: u64,
+    /// Last seq.
+    pub to: u64,
+    /// True: a quorum read. False: what the server has (scroll-back).
+    pub current: bool,
+}
+
+/// A member of a conversation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Who.
+    pub user: UserId,
+    /// Their name today.
+    pub name: String,
+    /// Highest seq stored by one of their devices.
+    pub delivered: u64,
+    /// Highest seq seen.
+    pub read: u64,
+}
+
+/// A conversation as a member sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConversationInfo {
+    /// Which one.
+    pub id: ConversationId,
+    /// Direct or room.
+    pub kind: Kind,
+    /// Everybody in it, with their marks.
+    pub members: Vec<Member>,
+    /// Seq of the last message.
+    pub last_seq: u64,
+    /// Rooms only.
+    pub title: String,
+}
+
+/// A node's own statement about itself. `None` is unknown.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Status {
+    /// Its seat.
+    pub seat: u32,
+    /// follower, candidate, leader or learner.
+    pub role: String,
+    /// Its term.
+    pub term: u64,
+    /// The seat it voted for in that term.
+    pub vote: Option<u32>,
+    /// Term of its last log entry.
+    pub last_term: u64,
+    /// Index of its last log entry.
+    pub last_index: u64,
+    /// Its commit index.
+    pub commit: u64,
+    /// Index of the last entry it applied.
+    pub applied: u64,
+    /// Seat of the leader it knows.
+    pub leader: Option<u32>,
+    /// Clients that are logged in here.
+    pub sessions: u32,
+    /// The cluster.
+    pub cluster: ClusterId,
+    /// Its name.
+    pub cluster_name: String,
+    /// Its generation.
+    pub generation: u64,
+    /// The members it knows.
+    pub servers: Vec<ServerAddress>,
+    /// Number of voters.
+    pub voters: u32,
+    /// Voters it hears, itself included.
+    pub live: u32,
+    /// Kind of store.
+    pub store: String,
+    /// Version of the program.
+    pub version: String,
+    /// Log index of its last snapshot.
+    pub snapshot_index: u64,
+    /// Rolling hash of the state at `applied`.
+    pub hash: Bytes,
+    /// Milliseconds since it heard the leader; `None` on the leader.
+    pub heartbeat_age_ms: Option<u64>,
+    /// Milliseconds since a majority answered it; leader only.
+    pub quorum_ack_age_ms: Option<u64>,
+    /// Its Raft id.
+    pub raft_id: u64,
+    /// Seats it has a live connection with.
+    pub links: Vec<u32>,
+    /// Times it has synced its log to disk.
+    pub fsyncs: u64,
+    /// Resident memory, in bytes; 0 where it cannot be told.
+    pub resident_bytes: u64,
+}

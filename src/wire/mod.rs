@@ -1,0 +1,45 @@
+//! Bytes ↔ typed messages. The only place that sees protobuf types or TCP
+//! frames; everything else speaks the types below. It must not know sessions,
+//! stores, Raft or what a message is answered with.
+
+pub mod client;
+pub mod conn;
+pub mod discovery;
+pub mod frame;
+pub mod log;
+pub mod message;
+pub mod peer;
+pub mod record;
+pub mod stored;
+
+mod convert;
+mod pb;
+
+/// The protobuf descriptors of everything in `proto/`, as an encoded `FileDescriptorSet`,
+/// for programs in other languages.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/rustchat.fds"));
+
+/// The protocol version that this build speaks, with clients and with servers.
+pub const VERSION: u32 = 1;
+
+/// Why bytes are no message.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WireError {
+    /// The length prefix says more than this connection may send now.
+    #[error("a frame of {length} bytes, where at most {limit} are allowed")]
+    TooLong {
+        /// What the prefix said.
+        length: usize,
+        /// What is allowed.
+        limit: usize,
+    },
+    /// The bytes are no valid protobuf of the expected type.
+    #[error("a frame that cannot be read: {0}")]
+    Malformed(String),
+    /// A field has a value that makes no sense.
+    #[error("a frame with a bad {0}")]
+    Field(&'static str),
+    /// A kind of message or command that this build does not know.
+    #[error("an unknown {0}")]
+    Unknown(&'static str),
+}
