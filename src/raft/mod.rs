@@ -2,6 +2,15 @@
 //! forwarding, quorum reads and snapshots. The only place that names openraft.
 //! Its data is bytes: it must not know users, messages or sessions.
 
+pub mod mesh;
+pub mod node;
+
+mod batch;
+mod boot;
+mod log_store;
+mod machine;
+mod network;
+
 use crate::chat::ids::ClusterId;
 use crate::store::StoreError;
 use crate::wire::record::{LogId, Mark, Row};
