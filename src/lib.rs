@@ -6,17 +6,17 @@
 //! ```
 //! Nothing downstream calls upstream. ARCHITECTURE.md says which module may know which.
 
-pub mod chat;
-pub mod client;
-pub mod limits;
-pub mod raft;
-pub mod store;
-pub mod wire;
 pub mod bench;
+pub mod chat;
 pub mod cli;
+pub mod client;
 pub mod config;
 pub mod demo;
 pub mod discovery;
+pub mod limits;
+pub mod raft;
 pub mod server;
+pub mod store;
 pub mod telemetry;
 pub mod ui;
+pub mod wire;

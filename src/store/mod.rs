@@ -4,9 +4,6 @@
 
 pub use crate::wire::record;
 
-#[cfg(test)]
-mod conformance;
-
 use crate::chat::ids::{ConversationId, DeviceId, Group};
 use crate::chat::write::{SentIndex, Write};
 use async_trait::async_trait;
