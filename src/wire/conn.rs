@@ -1,1 +1,163 @@
-//! (being written)
+//! Frames over a byte stream: the only code that reads or writes them. Both
+//! halves may be used in `select!`: a future that is dropped loses nothing. It
+//! must not know what a payload means, nor when a connection counts as dead.
+
+use super::WireError;
+use super::frame::{Decoder, put_frame};
+use crate::limits;
+use bytes::{Bytes, BytesMut};
+use std::future::poll_fn;
+use std::io;
+use std::mem::MaybeUninit;
+use std::pin::Pin;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+
+/// Why a connection gives no more frames.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnError {
+    /// The connection is lost: connect again.
+    #[error("the connection failed: {0}")]
+    Io(#[from] io::Error),
+    /// The stream ended within a frame: the connection is lost.
+    #[error("the connection ended within a message")]
+    Truncated,
+    /// The other side breaks the rules: close, and do not trust the rest.
+    #[error(transparent)]
+    Wire(#[from] WireError),
+}
+
+/// Frames of a TCP connection, each way. Small frames leave at once (no Nagle).
+///
+/// # Errors
+/// Where the socket refuses the option.
+pub fn frames(
+    stream: TcpStream,
+    limit: usize,
+) -> io::Result<(FrameReader<OwnedReadHalf>, FrameWriter<OwnedWriteHalf>)> {
+    stream.set_nodelay(true)?;
+    let (read, write) = stream.into_split();
+    Ok((FrameReader::new(read, limit), FrameWriter::new(write)))
+}
+
+/// Reads frames. An idle connection holds no buffer.
+#[derive(Debug)]
+pub struct FrameReader<R> {
+    inner: R,
+    decoder: Decoder,
+}
+
+impl<R: AsyncRead + Unpin> FrameReader<R> {
+    /// Reads payloads of at most `limit` bytes from `inner`.
+    pub fn new(inner: R, limit: usize) -> Self {
+        Self { inner, decoder: Decoder::new(limit) }
+    }
+
+    /// Changes the limit, in bytes, from the next frame on: after a login, for one.
+    pub fn set_limit(&mut self, limit: usize) {
+        self.decoder.set_limit(limit);
+    }
+
+    /// The next payload; `None` at the end of the stream. Cancel-safe.
+    ///
+    /// # Errors
+    /// See [`ConnError`]; after any of them the connection must be closed.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, ConnError> {
+        loop {
+            if let Some(payload) = self.decoder.next()? {
+                return Ok(Some(payload));
+            }
+            if self.read_some().await? == 0 {
+                let clean = self.decoder.is_empty();
+                return if clean { Ok(None) } else { Err(ConnError::Truncated) };
+            }
+        }
+    }
+
+    /// A payload that has already arrived, without waiting.
+    ///
+    /// # Errors
+    /// As [`FrameReader::next`].
+    pub fn buffered(&mut self) -> Result<Option<Bytes>, ConnError> {
+        Ok(self.decoder.next()?)
+    }
+
+    /// Reads once, by way of the stack: a connection that waits costs no heap.
+    async fn read_some(&mut self) -> io::Result<usize> {
+        let Self { inner, decoder } = self;
+        poll_fn(|cx| {
+            let mut space = [const { MaybeUninit::uninit() }; limits::READ_STEP];
+            let mut space = ReadBuf::uninit(&mut space);
+            Pin::new(&mut *inner).poll_read(cx, &mut space).map_ok(|()| {
+                decoder.feed(space.filled());
+                space.filled().len()
+            })
+        })
+        .await
+    }
+}
+
+/// Writes frames from a buffer of its own.
+#[derive(Debug)]
+pub struct FrameWriter<W> {
+    inner: W,
+    out: BytesMut,
+}
+
+impl<W: AsyncWrite + Unpin> FrameWriter<W> {
+    /// Writes to `inner`.
+    pub fn new(inner: W) -> Self {
+        Self { inner, out: BytesMut::new() }
+    }
+
+    /// Queues a payload as a frame; the length is put in front here. Nothing is written yet:
+    /// the caller bounds [`FrameWriter::pending`].
+    pub fn push(&mut self, payload: &[u8]) {
+        put_frame(&mut self.out, payload);
+    }
+
+    /// Bytes queued and not yet taken by the stream.
+    #[must_use]
+    pub fn pending(&self) -> usize {
+        self.out.len()
+    }
+
+    /// Writes what the stream takes at once, or waits until it takes some; returns how many
+    /// bytes. Ready at once, with 0, when nothing is queued: guard it in `select!` with
+    /// `if writer.pending() > 0`. Cancel-safe.
+    ///
+    /// # Errors
+    /// When the connection is lost.
+    pub async fn flush_some(&mut self) -> io::Result<usize> {
+        if self.out.is_empty() {
+            return Ok(0);
+        }
+        let written = self.inner.write_buf(&mut self.out).await?;
+        if written == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        if self.out.is_empty() {
+            self.out = BytesMut::new();
+        }
+        Ok(written)
+    }
+
+    /// Writes everything that is queued. Cancel-safe: what was not written stays queued.
+    ///
+    /// # Errors
+    /// When the connection is lost.
+    pub async fn flush_all(&mut self) -> io::Result<()> {
+        while self.flush_some().await? > 0 {}
+        self.inner.flush().await
+    }
+
+    /// Writes everything that is queued and ends this direction.
+    ///
+    /// # Errors
+    /// When the connection is lost.
+    pub async fn finish(&mut self) -> io::Result<()> {
+        self.flush_all().await?;
+        self.inner.shutdown().await
+    }
+}

@@ -1,4 +1,4 @@
 //! The generated protobuf types, private to `wire`.
-#![expect(missing_docs, clippy::all, clippy::pedantic, reason = "generated code")]
+#![expect(clippy::all, clippy::pedantic, reason = "generated code")]
 
 include!(concat!(env!("OUT_DIR"), "/rustchat.v1.rs"));

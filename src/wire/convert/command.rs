@@ -1,0 +1,124 @@
+//! Commands, as they stand in the log.
+
+use super::chat::target;
+use super::{all, bytes, cluster, device, each, fixed, group, user};
+use crate::chat::command::{AddDevice, Advance, Command, Register, Send};
+use crate::chat::ids::ConversationId;
+use crate::wire::pb::command::Command as Kind;
+use crate::wire::{WireError, pb};
+use bytes::Bytes;
+
+impl From<&Command> for pb::Command {
+    fn from(command: &Command) -> Self {
+        Self { command: Some(command.into()) }
+    }
+}
+
+impl From<&Command> for Kind {
+    fn from(command: &Command) -> Self {
+        match command {
+            Command::Found { cluster, name } => {
+                Self::Found(pb::FoundCluster { cluster: bytes(&cluster.0), name: name.clone() })
+            }
+            Command::Register(r) => Self::Register(pb::RegisterUser {
+                name: r.name.clone(),
+                password_hash: r.password_hash.clone(),
+                device: bytes(&r.device.0),
+                token_hash: bytes(&r.token_hash),
+                device_key: r.device_key.clone(),
+            }),
+            Command::AddDevice(a) => Self::AddDevice(pb::AddDevice {
+                user: Some((&a.user).into()),
+                device: bytes(&a.device.0),
+                token_hash: bytes(&a.token_hash),
+                device_key: a.device_key.clone(),
+            }),
+            Command::Send(send) => Self::Send(send.into()),
+            Command::Marks(marks) => Self::Marks(pb::AdvanceMarks { marks: each(marks) }),
+            Command::SetFormat(format) => Self::SetFormat(pb::SetFormat { format: *format }),
+        }
+    }
+}
+
+impl TryFrom<pb::Command> for Command {
+    type Error = WireError;
+
+    fn try_from(command: pb::Command) -> Result<Self, WireError> {
+        Ok(match command.command.ok_or(WireError::Unknown("command"))? {
+            Kind::Found(f) => Self::Found { cluster: cluster(&f.cluster)?, name: f.name },
+            Kind::Register(r) => Self::Register(Register {
+                name: r.name,
+                password_hash: r.password_hash,
+                device: device(&r.device)?,
+                token_hash: fixed(&r.token_hash, "token hash")?,
+                device_key: own(&r.device_key),
+            }),
+            Kind::AddDevice(a) => Self::AddDevice(AddDevice {
+                user: user(a.user)?,
+                device: device(&a.device)?,
+                token_hash: fixed(&a.token_hash, "token hash")?,
+                device_key: own(&a.device_key),
+            }),
+            Kind::Send(send) => Self::Send(send.try_into()?),
+            Kind::Marks(marks) => Self::Marks(all(marks.marks)?),
+            Kind::SetFormat(f) => Self::SetFormat(f.format),
+        })
+    }
+}
+
+/// The state keeps this for ever; a slice would keep the whole log entry with it.
+pub fn own(key: &Bytes) -> Bytes {
+    bytes(key)
+}
+
+impl From<&Send> for pb::SendMessages {
+    fn from(send: &Send) -> Self {
+        Self {
+            device: bytes(&send.device.0),
+            group: u32::from(send.group),
+            first_number: send.first_number,
+            confirmed: send.confirmed,
+            bodies: each(&send.bodies),
+            to: Some((&send.to).into()),
+        }
+    }
+}
+
+impl TryFrom<pb::SendMessages> for Send {
+    type Error = WireError;
+
+    fn try_from(send: pb::SendMessages) -> Result<Self, WireError> {
+        Ok(Self {
+            device: device(&send.device)?,
+            group: group(send.group)?,
+            first_number: send.first_number,
+            confirmed: send.confirmed,
+            to: target(send.to)?,
+            bodies: all(send.bodies)?,
+        })
+    }
+}
+
+impl From<&Advance> for pb::AdvanceMark {
+    fn from(a: &Advance) -> Self {
+        Self {
+            user: Some((&a.user).into()),
+            conversation: a.conversation.0,
+            delivered: a.delivered,
+            read: a.read,
+        }
+    }
+}
+
+impl TryFrom<pb::AdvanceMark> for Advance {
+    type Error = WireError;
+
+    fn try_from(a: pb::AdvanceMark) -> Result<Self, WireError> {
+        Ok(Self {
+            user: user(a.user)?,
+            conversation: ConversationId(a.conversation),
+            delivered: a.delivered,
+            read: a.read,
+        })
+    }
+}
