@@ -12,13 +12,13 @@ impl State {
             if room.row.members.binary_search(&m.user).is_err() {
                 continue;
             }
-            let mark = room.marks.entry(m.user).or_default();
-            let read = mark.1.max(m.read.min(room.row.last_seq));
-            let delivered = mark.0.max(m.delivered.min(room.row.last_seq)).max(read);
-            if (delivered, read) == *mark {
+            let before = room.marks.get(&m.user).copied().unwrap_or_default();
+            let read = before.1.max(m.read.min(room.row.last_seq));
+            let delivered = before.0.max(m.delivered.min(room.row.last_seq)).max(read);
+            if (delivered, read) == before {
                 continue;
             }
-            *mark = (delivered, read);
+            room.marks.insert(m.user, (delivered, read));
             changes.marks.insert((m.conversation, m.user));
             let (conversation, user) = (m.conversation, m.user);
             changes.events.push(Event::Marked { conversation, user, delivered, read });

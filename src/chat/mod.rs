@@ -16,3 +16,8 @@ pub mod write;
 mod devices;
 mod marks;
 mod sends;
+
+#[cfg(test)]
+pub(crate) mod scripts;
+#[cfg(test)]
+mod tests;

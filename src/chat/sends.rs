@@ -5,23 +5,30 @@
 use super::changes::Changes;
 use super::command::{Send, Target};
 use super::event::{Event, Outcome};
-use super::ids::{ConversationId, UserId};
+use super::ids::{ConversationId, Group, UserId};
 use super::message::{Body, Run};
 use super::refusal::Refusal;
 use super::state::State;
 use super::write::{Conversation, Kind, Sent, SentIndex};
 use crate::limits;
 
+/// The only group there is: another one would let a device grow its state without bound.
+const ONLY_GROUP: Group = 0;
+
 impl State {
     pub(super) fn send(&mut self, changes: &mut Changes, at_ms: u64, send: &Send) {
         let (device, group) = (send.device, send.group);
         let Some(known) = self.devices.get_mut(&device) else {
-            return self.unknown_device(changes, send);
+            return turn_away(changes, send, Refusal::UnknownDevice);
         };
+        if group != ONLY_GROUP {
+            return turn_away(changes, send, Refusal::Protocol);
+        }
         let sender = known.row.user;
         let fresh = Sent { device, group, ..Sent::default() };
         let sent = known.sent.entry(group).or_insert(fresh);
         sent.refusals.retain(|(number, _)| *number > send.confirmed);
+        changes.sent.insert((device, group));
         let next = sent.last_number.saturating_add(1);
         let count = send.bodies.len() as u64;
         if send.first_number > next || send.first_number == 0 {
@@ -37,17 +44,6 @@ impl State {
         if let Some(bodies @ [_, ..]) = new {
             self.post(changes, at_ms, send, sender, next, bodies);
         }
-        changes.sent.insert((device, group));
-    }
-
-    fn unknown_device(&self, changes: &mut Changes, send: &Send) {
-        changes.events.push(Event::Outcome {
-            device: send.device,
-            group: send.group,
-            first_number: send.first_number,
-            count: send.bodies.len() as u64,
-            outcome: Outcome::Refused(Refusal::UnknownDevice),
-        });
     }
 
     /// Posts new bodies, numbered from `number`, in stretches with one outcome each.
@@ -98,9 +94,9 @@ impl State {
         room.row.last_seq += count;
         // What a person wrote, they have seen; this also keeps their own words out of "unread".
         let last_seq = room.row.last_seq;
-        let mark = room.marks.entry(sender).or_default();
-        if mark.1 + 1 >= first_seq {
-            *mark = (mark.0.max(last_seq), last_seq);
+        let (delivered, read) = room.marks.get(&sender).copied().unwrap_or_default();
+        if read + 1 >= first_seq {
+            room.marks.insert(sender, (delivered.max(last_seq), last_seq));
             changes.marks.insert((conversation, sender));
         }
         changes.conversations.insert(conversation);
@@ -142,17 +138,25 @@ impl State {
     ) -> u64 {
         let (device, group) = (send.device, send.group);
         let held = self.sent(device, group).map_or(0, |sent| sent.refusals.len());
-        let count = count.min(limits::REFUSALS.saturating_sub(held) as u64);
-        if count == 0 {
-            changes.events.push(Event::Expected { device, group, next: first_number });
-            return 0;
+        let taken = count.min(limits::REFUSALS.saturating_sub(held) as u64);
+        let refusals: Vec<_> =
+            (first_number..).take(taken as usize).map(|n| (n, refusal)).collect();
+        if let Some((last_number, _)) = refusals.last() {
+            self.advance_sent(send, *last_number, &refusals);
+            let outcome = Outcome::Refused(refusal);
+            changes.events.push(Event::Outcome {
+                device,
+                group,
+                first_number,
+                count: taken,
+                outcome,
+            });
         }
-        let last_number = first_number + count - 1;
-        let refusals: Vec<_> = (first_number..=last_number).map(|n| (n, refusal)).collect();
-        self.advance_sent(send, last_number, &refusals);
-        let outcome = Outcome::Refused(refusal);
-        changes.events.push(Event::Outcome { device, group, first_number, count, outcome });
-        count
+        if taken < count {
+            let next = first_number + taken;
+            changes.events.push(Event::Expected { device, group, next });
+        }
+        taken
     }
 
     fn advance_sent(&mut self, send: &Send, last_number: u64, refusals: &[(u64, Refusal)]) {
@@ -194,6 +198,17 @@ impl State {
         changes.events.push(Event::Opened { conversation: id });
         Ok(id)
     }
+}
+
+/// A refusal that is not remembered: nothing was consumed, nothing is known of the sender.
+fn turn_away(changes: &mut Changes, send: &Send, refusal: Refusal) {
+    changes.events.push(Event::Outcome {
+        device: send.device,
+        group: send.group,
+        first_number: send.first_number,
+        count: send.bodies.len() as u64,
+        outcome: Outcome::Refused(refusal),
+    });
 }
 
 fn fits(body: &Body) -> bool {
