@@ -119,6 +119,11 @@ pub trait Store: Send + Sync + 'static {
         max_bytes: usize,
     ) -> Result<Option<(Vec<Row>, (u64, ConversationId))>, StoreError>;
 
+    /// A snapshot begins to arrive: forgets what an unfinished one left. With `all`, `install`
+    /// also drops every history row that was not imported since, for the sender's history is
+    /// another one than ours.
+    async fn begin_import(&self, all: bool) -> Result<(), StoreError>;
+
     /// Writes history rows of a snapshot that is being received; invisible until `install`.
     async fn import(&self, rows: Vec<Row>) -> Result<(), StoreError>;
 
