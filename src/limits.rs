@@ -55,6 +55,36 @@ pub const CLIENT_STUCK: Duration = Duration::from_secs(120);
 pub const HEARTBEAT: Duration = Duration::from_millis(500);
 /// A connection between servers that is silent for this long is dead.
 pub const PEER_SILENCE: Duration = Duration::from_millis(1200);
+/// Payload of one frame between servers, in bytes: what a heartbeat may have to wait behind.
+pub const PEER_FRAGMENT: usize = 32 * 1024;
+/// What every fragment costs of a lane's credit besides its payload, in bytes, so that
+/// messages without payload are bounded too.
+pub const PEER_FRAGMENT_COST: usize = 128;
+/// Credit of the control lane, in bytes and per direction: its messages are small.
+pub const PEER_CONTROL_BYTES: usize = 512 * 1024;
+/// Credit of every other lane between servers, in bytes and per direction: one message of
+/// the greatest length and the cost of its fragments. As much may wait to be sent.
+pub const PEER_LANE_BYTES: usize =
+    MESSAGE_PEER + (MESSAGE_PEER / PEER_FRAGMENT + 1) * PEER_FRAGMENT_COST;
+/// Messages of one kind of the control lane that are handled at once for one server.
+pub const PEER_CONTROL_HANDLERS: usize = 32;
+/// Calls to one server that wait for their answer.
+pub const PEER_CALLS: usize = 4096;
+/// Connections to the port for servers that have not said who they are.
+pub const PEER_STRANGERS: usize = 64;
+/// A ping goes out this often, so that no living connection is silent.
+pub const PEER_PING: Duration = Duration::from_millis(300);
+/// A connection to another server is made within this time or tried again. Together with
+/// `PEER_BACKOFF_MAX` under 1 s: the bound for a path that has returned to be used again.
+pub const PEER_CONNECT: Duration = Duration::from_millis(300);
+/// The server that was dialled answers with its hello within this time.
+pub const PEER_HELLO: Duration = Duration::from_millis(500);
+/// The shortest wait before a server is dialled again.
+pub const PEER_BACKOFF_MIN: Duration = Duration::from_millis(50);
+/// The longest wait before a server is dialled again.
+pub const PEER_BACKOFF_MAX: Duration = Duration::from_millis(400);
+/// The kernel gives up this long after bytes to another server stay unacknowledged.
+pub const PEER_ORPHAN: Duration = Duration::from_secs(5);
 /// Servers in `nodes.conf`.
 pub const NODES: usize = 9;
 /// Smallest discovery question, in bytes; no answer is longer.

@@ -1,0 +1,125 @@
+//! The higher seat's part: listens, and lets in whom it knows. Also what follows on
+//! both sides once two servers agree to talk. It must not know how to dial.
+
+use super::connection::{Connection, Serving};
+use super::frames::Frames;
+use super::hello::{self, HelloError};
+use super::{Company, dial};
+use crate::limits::{PEER_BACKOFF_MIN, PEER_SILENCE, PEER_STRANGERS};
+use crate::wire::peer::PeerHello;
+use std::sync::Arc;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Accepts, for ever.
+pub(super) async fn keep(company: Company, listener: TcpListener) {
+    let strangers = Arc::new(Semaphore::new(PEER_STRANGERS));
+    loop {
+        let Ok(place) = Arc::clone(&strangers).acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((stream, from)) => {
+                // In the order of their arrival, so that the newest wins.
+                let number = company.shared.number();
+                let guests = company.clone();
+                company.spawn(async move {
+                    if let Err(error) = let_in(&guests, stream, number, place).await {
+                        tracing::debug!(%from, %error, "a connection was not let in");
+                        guests.note(error);
+                    }
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "connections of other servers cannot be accepted");
+                tokio::time::sleep(PEER_BACKOFF_MIN).await;
+            }
+        }
+    }
+}
+
+async fn let_in(
+    company: &Company,
+    stream: TcpStream,
+    number: u64,
+    place: OwnedSemaphorePermit,
+) -> Result<(), HelloError> {
+    dial::prepare(&stream)?;
+    let (read, mut write) = stream.into_split();
+    let mut read = Frames::new(read);
+    let judge = |theirs: &PeerHello| {
+        if theirs.seat > company.shared.seat {
+            return Err("the lower seat dials".to_owned());
+        }
+        company.judge(theirs.seat, theirs)
+    };
+    let theirs = hello::welcome(&mut read, &mut write, &*company.hello, &judge);
+    let theirs = tokio::time::timeout(PEER_SILENCE, theirs)
+        .await
+        .map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))??;
+    drop(place);
+    serve(company, theirs, number, read, write).await;
+    Ok(())
+}
+
+/// Makes it the connection with that server, until it ends.
+pub(super) async fn serve(
+    company: &Company,
+    theirs: PeerHello,
+    number: u64,
+    read: Frames<OwnedReadHalf>,
+    write: OwnedWriteHalf,
+) {
+    let shared = &company.shared;
+    let seat = theirs.seat;
+    let Some(slot) = shared.slots.get(&seat) else { return };
+    let connection = Arc::new(Connection::new(seat, theirs, number, &shared.shutdown));
+    if !shared.admit(&connection) {
+        return;
+    }
+    tracing::info!(seat, "connected with node {seat}");
+    let gone = Gone { company, connection: &connection };
+    let serving = Serving {
+        handler: Arc::clone(&company.handler),
+        turns: slot.turns.clone(),
+        tasks: shared.tasks.clone(),
+        shutdown: shared.shutdown.clone(),
+    };
+    let ended = connection.run(read, write, serving).await;
+    drop(gone);
+    tracing::info!(seat, %ended, "no longer connected with node {seat}");
+}
+
+/// Takes the connection out also when its task is dropped at shutdown.
+struct Gone<'a> {
+    company: &'a Company,
+    connection: &'a Arc<Connection>,
+}
+
+impl Drop for Gone<'_> {
+    fn drop(&mut self) {
+        self.company.shared.dismiss(self.connection);
+        self.connection.close();
+    }
+}
+
+impl Company {
+    /// Whether to talk to `theirs`, who was expected at `seat` (a guest: whom it claims to be).
+    pub(super) fn judge(&self, seat: u32, theirs: &PeerHello) -> Result<(), String> {
+        if theirs.seat != seat {
+            return Err(format!("it is node {}, not node {seat}", theirs.seat));
+        }
+        if !self.shared.slots.contains_key(&seat) {
+            return Err(format!("there is no other node {seat} in nodes.conf"));
+        }
+        (self.accept)(theirs)
+    }
+
+    /// Remembers a refusal.
+    pub(super) fn note(&self, error: HelloError) {
+        match error {
+            HelloError::ByUs { seat, reason } => self.shared.refused(seat, true, reason),
+            HelloError::ByThem { seat, reason } => self.shared.refused(seat, false, reason),
+            HelloError::Frame(_) | HelloError::Wire(_) | HelloError::Io(_) => {}
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! How two servers agree to talk: the dialler says its hello, the listener answers
+//! with its own, the dialler says its hello once more. The third makes sure that
+//! the listener never counts a connection that the dialler refuses or has given
+//! up. Either side's hello may say in `refusal` why it will not talk, and ends the
+//! connection. It must not know what comes after.
+
+use super::frames::{FrameError, Frames};
+use crate::limits::FRAME_BEFORE_LOGIN;
+use crate::wire::WireError;
+use crate::wire::peer::PeerHello;
+use bytes::BytesMut;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+
+/// Whether this server will talk to one that says such a hello.
+pub(super) type Judge<'a> = &'a (dyn Fn(&PeerHello) -> Result<(), String> + Send + Sync);
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum HelloError {
+    #[error("we refuse it: {reason}")]
+    ByUs {
+        /// The seat that it claims.
+        seat: u32,
+        reason: String,
+    },
+    #[error("it refuses us: {reason}")]
+    ByThem { seat: u32, reason: String },
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    #[error(transparent)]
+    Wire(#[from] WireError),
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+}
+
+impl HelloError {
+    /// The same, about the server that was dialled, whoever it claims to be.
+    pub(super) fn about(self, seat: u32) -> Self {
+        match self {
+            Self::ByUs { reason, .. } => Self::ByUs { seat, reason },
+            Self::ByThem { reason, .. } => Self::ByThem { seat, reason },
+            other => other,
+        }
+    }
+}
+
+/// What every hello must satisfy, before anything that changes with time. `ours` is the
+/// hello for that server.
+///
+/// # Errors
+/// The reason, for the operators of both.
+pub(super) fn check(ours: &PeerHello, theirs: &PeerHello) -> Result<(), String> {
+    if theirs.to_seat != ours.seat {
+        return Err(format!("it looks for node {}, this is node {}", theirs.to_seat, ours.seat));
+    }
+    if theirs.cluster_name != ours.cluster_name {
+        return Err(format!(
+            "it belongs to cluster \"{}\", this is a server of \"{}\"",
+            theirs.cluster_name.escape_debug(),
+            ours.cluster_name
+        ));
+    }
+    if theirs.min.max(ours.min) > theirs.max.min(ours.max) {
+        return Err(format!(
+            "it speaks versions {} to {} of the protocol, this server {} to {}",
+            theirs.min, theirs.max, ours.min, ours.max
+        ));
+    }
+    match (ours.cluster, theirs.cluster) {
+        (Some(ours), Some(theirs)) if ours != theirs => {
+            Err(format!("it belongs to the cluster {theirs}, this server to {ours}"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The dialler's part.
+pub(super) async fn greet(
+    from: &mut Frames<OwnedReadHalf>,
+    to: &mut OwnedWriteHalf,
+    ours: &PeerHello,
+    judge: Judge<'_>,
+) -> Result<PeerHello, HelloError> {
+    say(to, ours.clone()).await?;
+    let theirs = hear(from).await?;
+    verdict(to, ours, &theirs, judge).await?;
+    say(to, ours.clone()).await?;
+    Ok(theirs)
+}
+
+/// The listener's part; `ours` makes the hello for a seat.
+pub(super) async fn welcome(
+    from: &mut Frames<OwnedReadHalf>,
+    to: &mut OwnedWriteHalf,
+    ours: &(dyn Fn(u32) -> PeerHello + Send + Sync),
+    judge: Judge<'_>,
+) -> Result<PeerHello, HelloError> {
+    let theirs = hear(from).await?;
+    let ours = ours(theirs.seat);
+    verdict(to, &ours, &theirs, judge).await?;
+    say(to, ours).await?;
+    hear(from).await?;
+    Ok(theirs)
+}
+
+async fn verdict(
+    to: &mut OwnedWriteHalf,
+    ours: &PeerHello,
+    theirs: &PeerHello,
+    judge: Judge<'_>,
+) -> Result<(), HelloError> {
+    let Err(reason) = check(ours, theirs).and_then(|()| judge(theirs)) else { return Ok(()) };
+    say(to, PeerHello { refusal: Some(reason.clone()), ..ours.clone() }).await?;
+    Err(HelloError::ByUs { seat: theirs.seat, reason })
+}
+
+async fn say(to: &mut OwnedWriteHalf, hello: PeerHello) -> Result<(), HelloError> {
+    let mut out = BytesMut::new();
+    hello.encode(&mut out);
+    Ok(to.write_all(&out).await?)
+}
+
+async fn hear(from: &mut Frames<OwnedReadHalf>) -> Result<PeerHello, HelloError> {
+    let hello = PeerHello::decode(&from.next(FRAME_BEFORE_LOGIN).await?)?;
+    match hello.refusal {
+        Some(reason) => Err(HelloError::ByThem { seat: hello.seat, reason }),
+        None => Ok(hello),
+    }
+}
