@@ -2,7 +2,13 @@
 //! backends, one conformance suite for all. It must not know openraft, sessions
 //! or what a log entry means: payloads are bytes.
 
+pub mod identity;
+pub mod memory;
+
+mod tables;
+
 pub use crate::wire::record;
+pub use identity::Identity;
 
 use crate::chat::ids::{ConversationId, DeviceId, Group};
 use crate::chat::write::{SentIndex, Write};
@@ -38,6 +44,12 @@ pub enum StoreError {
 pub trait Store: Send + Sync + 'static {
     /// The kind of store, for status: `embedded`, `mongodb`, `memory`.
     fn kind(&self) -> &'static str;
+
+    /// Whose data this is.
+    fn identity(&self) -> Identity;
+
+    /// Replaces the identity; durable on return.
+    async fn save_identity(&self, identity: Identity) -> Result<(), StoreError>;
 
     /// What the log holds.
     fn bounds(&self) -> LogBounds;
@@ -127,8 +139,13 @@ pub trait Store: Send + Sync + 'static {
     /// Writes history rows of a snapshot that is being received; invisible until `install`.
     async fn import(&self, rows: Vec<Row>) -> Result<(), StoreError>;
 
-    /// Replaces the small state by `state` and the mark by `mark`, atomically and durably.
+    /// Replaces the small state by `state` and the mark by `mark`, and makes the imported
+    /// history visible: atomically and durably.
     async fn install(&self, mark: Mark, state: Vec<Row>) -> Result<(), StoreError>;
+
+    /// Bytes appended to the log since the start or the last purge; after a start it counts
+    /// what the log then held. A measure for when a snapshot is due, no more.
+    fn log_bytes(&self) -> u64;
 
     /// Times the log was synced since the start.
     fn syncs(&self) -> u64;
@@ -136,6 +153,25 @@ pub trait Store: Send + Sync + 'static {
     /// Notes that this node acknowledged `index` to the peer on `seat`, or heard that it did.
     fn note_acknowledged(&self, seat: u32, index: u64);
 
+    /// The highest index noted for `seat`, also after a restart (then perhaps a lower one).
+    fn acknowledged(&self, seat: u32) -> Option<u64>;
+
     /// Makes everything durable and ends the store's own threads.
     async fn close(&self) -> Result<(), StoreError>;
+}
+
+/// Says whether `entries` follow on what the log holds, one on the other.
+fn follows(bounds: LogBounds, entries: &[LogEntry]) -> Result<(), StoreError> {
+    let mut last = bounds.last;
+    for entry in entries {
+        // An empty log may begin anywhere: after a snapshot it does.
+        let fits =
+            last.is_none_or(|last| entry.id.index == last.index + 1 && entry.id.term >= last.term);
+        if !fits {
+            let message = format!("entry {:?} does not follow on {last:?}", entry.id);
+            return Err(StoreError::Io(std::io::Error::other(message)));
+        }
+        last = Some(entry.id);
+    }
+    Ok(())
 }
