@@ -11,6 +11,7 @@ pub mod message;
 pub mod name;
 pub mod refusal;
 pub mod state;
+pub mod text;
 pub mod write;
 
 mod devices;
