@@ -161,3 +161,77 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
         self.inner.shutdown().await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::random;
+    use rand::rngs::StdRng;
+    use rand::{Rng, SeedableRng};
+    use std::time::Duration;
+    use tokio::io::AsyncWriteExt;
+
+    const LIMIT: usize = 100_000;
+
+    fn frames_of(rng: &mut StdRng) -> Vec<Bytes> {
+        (0..300).map(|_| random::blob(rng, 3000)).collect()
+    }
+
+    /// Both ends drop their futures all the time, as a session's `select!` does.
+    #[tokio::test]
+    async fn dropped_futures_lose_nothing() {
+        let mut rng = StdRng::seed_from_u64(1);
+        let sent = frames_of(&mut rng);
+        let (near, far) = tokio::io::duplex(700);
+        let (mut writer, mut reader) = (FrameWriter::new(near), FrameReader::new(far, LIMIT));
+        let mut got = Vec::new();
+        let mut next = sent.iter();
+        let all = async {
+            while got.len() < sent.len() {
+                tokio::select! {
+                    biased;
+                    () = tokio::task::yield_now(), if rng.random_bool(0.5) => {
+                        if writer.pending() < 10_000 && let Some(frame) = next.next() {
+                            writer.push(frame);
+                        }
+                    }
+                    frame = reader.next() => got.push(frame.unwrap().unwrap()),
+                    n = writer.flush_some(), if writer.pending() > 0 => assert!(n.unwrap() > 0),
+                    () = tokio::task::yield_now() => {}
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), all).await.expect("all frames within 20 s");
+        assert_eq!(got, sent);
+        assert_eq!(writer.pending(), 0);
+        writer.finish().await.unwrap();
+        assert!(reader.next().await.unwrap().is_none(), "the end is the end");
+    }
+
+    #[tokio::test]
+    async fn an_end_within_a_frame_is_an_error() {
+        for part in [&[0_u8, 0][..], &[0, 0, 0, 5, 1, 2]] {
+            let (mut near, far) = tokio::io::duplex(100);
+            near.write_all(part).await.unwrap();
+            drop(near);
+            let error = FrameReader::new(far, LIMIT).next().await.unwrap_err();
+            assert!(matches!(error, ConnError::Truncated), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_waits_holds_no_memory() {
+        let (near, far) = tokio::io::duplex(100_000);
+        let (mut writer, mut reader) = (FrameWriter::new(near), FrameReader::new(far, LIMIT));
+        writer.push(&[7; 50_000]);
+        writer.flush_all().await.unwrap();
+        assert_eq!(writer.out.capacity(), 0);
+        assert_eq!(reader.next().await.unwrap().unwrap().len(), 50_000);
+        tokio::select! {
+            biased;
+            frame = reader.next() => panic!("{frame:?}"),
+            () = tokio::task::yield_now() => {}
+        }
+        assert_eq!(reader.decoder.capacity(), 0);
+    }
+}

@@ -85,3 +85,60 @@ pub fn encode_frame(payload: &[u8]) -> Bytes {
     put_frame(&mut out, payload);
     out.freeze()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chat::scripts::seeds;
+    use crate::limits;
+    use crate::wire::random;
+    use rand::Rng;
+
+    #[test]
+    fn frames_come_out_however_the_bytes_are_cut() {
+        seeds(300, |rng| {
+            let frames = random::list(rng, 1, |rng| random::blob(rng, 40_000));
+            let mut stream = BytesMut::new();
+            frames.iter().for_each(|frame| put_frame(&mut stream, frame));
+            let most = rng.random_range(1..20_000);
+            let (mut decoder, mut got) = (Decoder::new(40_000), Vec::new());
+            while stream.has_remaining() {
+                let part = stream.split_to(rng.random_range(1..=most).min(stream.len()));
+                decoder.feed(&part);
+                while let Some(frame) = decoder.next().unwrap() {
+                    got.push(frame);
+                }
+            }
+            assert_eq!(got, frames);
+            assert!(decoder.is_empty());
+            assert_eq!(decoder.capacity(), 0, "memory is held between frames");
+        });
+    }
+
+    #[test]
+    fn a_promise_reserves_nothing() {
+        let mut decoder = Decoder::new(limits::FRAME_SERVER);
+        decoder.feed(&u32::try_from(limits::FRAME_SERVER).unwrap().to_be_bytes());
+        assert_eq!(decoder.next(), Ok(None));
+        assert!(decoder.capacity() < 100, "{} bytes for a header", decoder.capacity());
+        let mut received = HEADER;
+        while received < limits::FRAME_SERVER {
+            decoder.feed(&[0; 1000]);
+            received += 1000;
+            assert_eq!(decoder.next().is_ok_and(|f| f.is_none()), received < limits::FRAME_SERVER);
+            assert!(decoder.capacity() <= 2 * received + limits::READ_STEP);
+        }
+    }
+
+    #[test]
+    fn a_frame_over_the_limit_is_refused_at_its_header() {
+        let mut decoder = Decoder::new(10);
+        decoder.feed(&encode_frame(&[1; 10]));
+        assert_eq!(decoder.next().unwrap().unwrap().len(), 10);
+        decoder.feed(&11_u32.to_be_bytes());
+        assert_eq!(decoder.next(), Err(WireError::TooLong { length: 11, limit: 10 }));
+        decoder.set_limit(11);
+        decoder.feed(&[2; 11]);
+        assert_eq!(decoder.next().unwrap().unwrap().len(), 11);
+    }
+}

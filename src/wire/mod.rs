@@ -15,6 +15,10 @@ pub mod stored;
 
 mod convert;
 mod pb;
+#[cfg(test)]
+pub(crate) mod random;
+#[cfg(test)]
+mod tests;
 
 /// The protobuf descriptors of everything in `proto/`, as an encoded `FileDescriptorSet`,
 /// for programs in other languages.
