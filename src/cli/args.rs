@@ -1,0 +1,226 @@
+//! What can be typed, as clap reads it. It must not know what the commands do.
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A chat that stays up when machines die.
+#[derive(Debug, Parser)]
+#[command(name = "rustchat", version, propagate_version = true, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run one server of a cluster; without a nodes.conf it is a cluster of one
+    Serve(ServeArgs),
+    /// Chat: on the screen, or with --send and --tail without one
+    Chat(ChatArgs),
+    /// Watch the servers and their elections, every half second
+    Dash(DashArgs),
+    /// Print what every server says about itself
+    Status(StatusArgs),
+    /// Three servers on this machine and a chat to try; removed on exit unless --keep
+    Demo(DemoArgs),
+    /// Print the protocol's descriptors (a protobuf FileDescriptorSet) for other languages
+    Proto,
+    /// Look into a data directory while its server is stopped
+    Store(StoreArgs),
+}
+
+/// `rustchat serve`.
+#[derive(Clone, Debug, Args)]
+pub struct ServeArgs {
+    /// Which [[node]] of nodes.conf this server is; found by its own addresses if not given
+    #[arg(long, value_name = "SEAT")]
+    pub node: Option<u32>,
+    /// The servers of the cluster [default: ./nodes.conf if it is there]
+    #[arg(long, value_name = "FILE", env = "RUSTCHAT_NODES")]
+    pub nodes: Option<PathBuf>,
+    /// Where this server keeps its data [default: the user's data directory]
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// `embedded`, or the URL of a database: mongodb://… [default: as nodes.conf says]
+    #[arg(long, value_name = "STORE")]
+    pub store: Option<String>,
+    /// Move a refused data directory aside and join again as a new member
+    #[arg(long)]
+    pub rejoin: bool,
+    /// Serve others than this machine although connections are not encrypted yet
+    #[arg(long)]
+    pub insecure_plain: bool,
+    /// Stop when standard input closes: a server that must not outlive its parent
+    #[arg(long, hide = true)]
+    pub until_stdin_closes: bool,
+    /// Log bytes that bring a snapshot, for tests
+    #[arg(long, hide = true, value_name = "BYTES")]
+    pub snapshot_log_bytes: Option<u64>,
+}
+
+/// How a client finds its cluster and who it is.
+#[derive(Clone, Debug, Args)]
+pub struct ConnectArgs {
+    /// Who you are
+    #[arg(long, value_name = "NAME[@CLUSTER]")]
+    pub user: String,
+    /// A server to ask instead of the local network (may be repeated)
+    #[arg(long, value_name = "HOST:PORT")]
+    pub server: Vec<String>,
+    /// Which cluster, where several answer
+    #[arg(long, value_name = "NAME")]
+    pub cluster: Option<String>,
+    /// A file with the password in its first line [default: ask]
+    #[arg(long, value_name = "FILE", env = "RUSTCHAT_PASSWORD_FILE")]
+    pub password_file: Option<PathBuf>,
+    /// Register the user first if the name is new
+    #[arg(long)]
+    pub register: bool,
+    /// UDP port on which the cluster is asked for
+    #[arg(long, value_name = "PORT", env = "RUSTCHAT_DISCOVERY", default_value_t = 7100)]
+    pub discovery: u16,
+    /// Use servers on other machines although connections are not encrypted yet
+    #[arg(long)]
+    pub insecure_plain: bool,
+}
+
+/// `rustchat chat`.
+#[derive(Clone, Debug, Args)]
+pub struct ChatArgs {
+    /// Where to, and as whom.
+    #[command(flatten)]
+    pub connect: ConnectArgs,
+    /// No colours and no line drawing
+    #[arg(long)]
+    pub plain: bool,
+    /// Send standard input to this user, one message a line; success means all are committed
+    #[arg(long, value_name = "TO", conflicts_with = "tail")]
+    pub send: Option<String>,
+    /// Print messages as they come, first the unread ones [of the conversation with a user]
+    #[arg(long, value_name = "CONVERSATION", num_args = 0..=1)]
+    #[expect(clippy::option_option, reason = "not given, given alone, given with a value")]
+    pub tail: Option<Option<String>>,
+    /// With --send or --tail: an object in JSON for every message
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Which servers to ask.
+#[derive(Clone, Debug, Args)]
+pub struct TargetArgs {
+    /// The servers of the cluster [default: ./nodes.conf if it is there]
+    #[arg(long, value_name = "FILE", env = "RUSTCHAT_NODES")]
+    pub nodes: Option<PathBuf>,
+    /// A server to ask, by its client port (may be repeated)
+    #[arg(long, value_name = "HOST:PORT")]
+    pub node: Vec<String>,
+}
+
+/// `rustchat dash`.
+#[derive(Clone, Debug, Args)]
+pub struct DashArgs {
+    /// Which servers.
+    #[command(flatten)]
+    pub target: TargetArgs,
+    /// Print one plain frame and exit as `status` does
+    #[arg(long)]
+    pub once: bool,
+}
+
+/// `rustchat status`.
+#[derive(Clone, Debug, Args)]
+pub struct StatusArgs {
+    /// Which servers.
+    #[command(flatten)]
+    pub target: TargetArgs,
+    /// One JSON document
+    #[arg(long)]
+    pub json: bool,
+    /// How long a server may take to answer
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = duration)]
+    pub timeout: Duration,
+}
+
+/// `rustchat demo`.
+#[derive(Clone, Debug, Args)]
+pub struct DemoArgs {
+    /// Your name in the demo
+    #[arg(long, value_name = "NAME", default_value = "alice")]
+    pub user: String,
+    /// Keep the data of the servers
+    #[arg(long)]
+    pub keep: bool,
+}
+
+/// `rustchat store`.
+#[derive(Clone, Debug, Args)]
+pub struct StoreArgs {
+    /// What to do with it.
+    #[command(subcommand)]
+    pub command: StoreCommand,
+}
+
+/// What can be done with a data directory.
+#[derive(Clone, Debug, Subcommand)]
+pub enum StoreCommand {
+    /// Say whether it is whole; changes nothing
+    Check {
+        /// Print every message too, one JSON object a line
+        #[arg(long)]
+        dump: bool,
+        /// The data directory of a stopped server
+        dir: PathBuf,
+    },
+}
+
+/// Reads `2s`, `500ms`, `1m` or a number of seconds.
+fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("{text:?} is no time; write it like 2s, 500ms or 1m");
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let number: f64 = number.parse().map_err(|_| wrong())?;
+    let seconds = match unit.trim() {
+        "ms" => number / 1000.0,
+        "s" | "" => number,
+        "m" | "min" => number * 60.0,
+        "h" => number * 3600.0,
+        _ => return Err(wrong()),
+    };
+    Duration::try_from_secs_f64(seconds).map_err(|_| wrong())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn times_are_read_with_their_units() {
+        for (text, ms) in [("2s", 2000), ("500ms", 500), ("1m", 60_000), ("1.5", 1500)] {
+            assert_eq!(duration(text), Ok(Duration::from_millis(ms)), "{text}");
+        }
+        for bad in ["", "s", "2 weeks", "-1s", "1e400"] {
+            assert!(duration(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn tail_takes_a_conversation_or_none() {
+        let tail = |line: &str| match Cli::try_parse_from(line.split(' ')) {
+            Ok(Cli { command: Command::Chat(chat) }) => Some(chat.tail),
+            _ => None,
+        };
+        assert_eq!(tail("rustchat chat --user a"), Some(None));
+        assert_eq!(tail("rustchat chat --user a --tail --json"), Some(Some(None)));
+        assert_eq!(tail("rustchat chat --user a --tail bob"), Some(Some(Some("bob".into()))));
+        assert_eq!(tail("rustchat chat --user a --tail --send bob"), None);
+    }
+}

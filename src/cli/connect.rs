@@ -1,0 +1,123 @@
+//! From the options of a command to what the client library needs: names,
+//! addresses, passwords. It must not connect.
+
+use super::args::{ConnectArgs, TargetArgs};
+use super::outcome::Failure;
+use crate::chat::name::UserName;
+use crate::client::{Account, ClientConfig, Finding};
+use crate::config;
+use std::io::IsTerminal;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::path::{Path, PathBuf};
+
+/// The client's configuration; the password only if a file gives it or if it must be chosen
+/// now. Where a device has a token none is needed, so it is asked for later, with
+/// [`ask_password`], when the client says [`crate::client::ClientError::PasswordNeeded`].
+///
+/// # Errors
+/// Bad names and addresses, and a password file that cannot be read.
+pub fn client_config(args: &ConnectArgs) -> Result<ClientConfig, Failure> {
+    let (name, home) = match args.user.split_once('@') {
+        Some((name, cluster)) => (name, Some(cluster.to_owned())),
+        None => (args.user.as_str(), None),
+    };
+    let name = UserName::fold(name)
+        .map_err(|why| Failure::usage(format!("--user {name:?}: {why}")))?
+        .to_string();
+    let password = match &args.password_file {
+        Some(file) => Some(password_from(file)?),
+        None if args.register => ask_password(&name, true)?,
+        None => None,
+    };
+    Ok(ClientConfig {
+        finding: finding(args, home)?,
+        account: Account { name, password, register: args.register },
+        state_dir: Some(config::dirs::state()?),
+        device: None,
+    })
+}
+
+fn finding(args: &ConnectArgs, home: Option<String>) -> Result<Finding, Failure> {
+    for server in &args.server {
+        check_server(server, args.insecure_plain)?;
+    }
+    // Without encryption only this machine is asked, so that no password leaves it unseen.
+    let loopback = SocketAddr::from(([127, 255, 255, 255], args.discovery));
+    Ok(Finding {
+        servers: args.server.clone(),
+        cluster: args.cluster.clone().or(home),
+        discovery_port: args.discovery,
+        ask: if args.insecure_plain { vec![] } else { vec![loopback] },
+    })
+}
+
+fn check_server(server: &str, insecure_plain: bool) -> Result<(), Failure> {
+    let wrong = |why: String| Failure::usage(format!("--server {server:?}: {why}"));
+    if server.rsplit_once(':').is_none_or(|(_, port)| port.parse::<u16>().is_err()) {
+        return Err(wrong("write it as HOST:PORT, for example 127.0.0.1:7101".into()));
+    }
+    if insecure_plain {
+        return Ok(());
+    }
+    let found = server.to_socket_addrs().map_err(|why| wrong(why.to_string()))?;
+    match found.map(|a| a.ip()).find(|ip| !ip.is_loopback()) {
+        None => Ok(()),
+        Some(ip) => Err(Failure::config(format!(
+            "{server} is on another machine ({ip}) and connections are not encrypted yet; \
+             add --insecure-plain to use it all the same"
+        ))),
+    }
+}
+
+fn password_from(file: &Path) -> Result<String, Failure> {
+    let text = std::fs::read_to_string(file)
+        .map_err(|why| Failure::config(format!("password file {}: {why}", file.display())))?;
+    match text.lines().next() {
+        Some(line) if !line.is_empty() => Ok(line.to_owned()),
+        _ => Err(Failure::config(format!(
+            "password file {}: its first line must be the password",
+            file.display()
+        ))),
+    }
+}
+
+/// Asks for a password on the terminal, twice if it is a `new` one; `None` without a terminal.
+///
+/// # Errors
+/// The terminal cannot be read, or the two passwords differ.
+pub fn ask_password(name: &str, new: bool) -> Result<Option<String>, Failure> {
+    if !std::io::stdin().is_terminal() {
+        return Ok(None);
+    }
+    let password = rpassword::prompt_password(format!("Password of {name}: "))?;
+    if new && rpassword::prompt_password("Once more: ")? != password {
+        return Err(Failure::usage("the two passwords differ"));
+    }
+    Ok(Some(password))
+}
+
+/// The servers that `status` and `dash` ask, as `host:port` of their client ports: those of
+/// `--node`, else of `--nodes`, else of `./nodes.conf`, else the default address.
+///
+/// # Errors
+/// A `nodes.conf` with mistakes.
+pub fn targets(args: &TargetArgs) -> Result<Vec<String>, Failure> {
+    if !args.node.is_empty() {
+        return Ok(args.node.clone());
+    }
+    let Some(file) = nodes_file(args.nodes.as_deref()) else {
+        let port = config::SINGLE_CLIENT_PORT;
+        return Ok(vec![SocketAddr::from((IpAddr::from([127, 0, 0, 1]), port)).to_string()]);
+    };
+    let nodes = config::read(&file)?;
+    Ok(nodes.nodes.iter().map(|n| format!("{}:{}", n.host, n.client)).collect())
+}
+
+/// The `nodes.conf` to use: the one given, else the one in the current directory.
+#[must_use]
+pub fn nodes_file(given: Option<&Path>) -> Option<PathBuf> {
+    given.map(Path::to_path_buf).or_else(|| {
+        let here = PathBuf::from("nodes.conf");
+        here.is_file().then_some(here)
+    })
+}

@@ -1,0 +1,171 @@
+//! `nodes.conf` and the places on this machine: from text to checked values.
+//! A leaf: it must not know what the values are for, and it opens no sockets.
+
+pub mod dirs;
+pub mod seat;
+
+mod nodes;
+mod toml_table;
+
+use std::net::IpAddr;
+use std::path::Path;
+
+/// TCP port for clients where nothing else is configured.
+pub const SINGLE_CLIENT_PORT: u16 = 7101;
+/// TCP port for servers where nothing else is configured.
+const SINGLE_PEER_PORT: u16 = 7201;
+/// HTTP port for probes where nothing else is configured.
+const SINGLE_ADMIN_PORT: u16 = 7301;
+/// UDP port on which clients ask for their cluster, where nothing else is configured.
+pub const DISCOVERY_PORT: u16 = 7100;
+/// Name of a cluster of one that was started without a `nodes.conf`.
+const SINGLE_NAME: &str = "single";
+
+/// What `nodes.conf` says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Nodes {
+    /// The cluster's name, shown to users and used in `bob@name`.
+    pub cluster: String,
+    /// Its id, where it is known: then no node founds a second cluster.
+    pub cluster_id: Option<[u8; 16]>,
+    /// UDP port on which clients ask who leads.
+    pub discovery: u16,
+    /// Where nodes keep their data, unless the command line says otherwise.
+    pub store: StoreUrl,
+    /// The servers, 1 to 9, in the order of the file.
+    pub nodes: Vec<Node>,
+}
+
+/// One server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// Its number, 1 to 999.
+    pub seat: u32,
+    /// Where clients and the other servers reach it: `public`, else `host`.
+    pub host: String,
+    /// The address it listens on: `listen`, else `host`.
+    pub listen: String,
+    /// TCP port for clients.
+    pub client: u16,
+    /// TCP port for the other servers.
+    pub peer: u16,
+    /// HTTP port for probes and metrics.
+    pub admin: Option<u16>,
+}
+
+/// Where a node keeps its data.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum StoreUrl {
+    /// In its own data directory.
+    #[default]
+    Embedded,
+    /// In a MongoDB database, as its URL says.
+    Mongo(String),
+}
+
+impl StoreUrl {
+    /// Reads `embedded` or `mongodb://…`.
+    ///
+    /// # Errors
+    /// Says what to write instead.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let rest = ["mongodb://", "mongodb+srv://"].iter().find_map(|p| text.strip_prefix(p));
+        match rest {
+            _ if text == "embedded" => Ok(Self::Embedded),
+            Some(rest) if !rest.trim_start_matches('/').is_empty() => Ok(Self::Mongo(text.into())),
+            _ => Err(format!(
+                "{:?} is no store; write \"embedded\" or \"mongodb://HOST:PORT/DATABASE\"",
+                without_password(text)
+            )),
+        }
+    }
+}
+
+/// A URL as it may be shown: errors and logs must not carry passwords.
+fn without_password(url: &str) -> String {
+    match (url.split_once("://"), url.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://…@{host}"),
+        _ => url.to_owned(),
+    }
+}
+
+/// What is wrong with the configuration.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// A line of a file: says what to write instead.
+    #[error("{file}:{line}: {text}")]
+    Line {
+        /// The file, as it was given.
+        file: String,
+        /// Its line, from 1.
+        line: usize,
+        /// For a person.
+        text: String,
+    },
+    /// A file that cannot be read.
+    #[error("{file}: {text}")]
+    File {
+        /// The file, as it was given.
+        file: String,
+        /// For a person.
+        text: String,
+    },
+    /// This machine is not, or not clearly, one of the servers.
+    #[error("{0}")]
+    Seat(String),
+    /// The user has no home directory.
+    #[error("no home directory: set HOME, or say where with {0}")]
+    NoHome(&'static str),
+}
+
+/// Reads and checks a `nodes.conf`.
+///
+/// # Errors
+/// The first mistake in it, with file, line and what to write instead.
+pub fn read(file: &Path) -> Result<Nodes, ConfigError> {
+    let name = file.display().to_string();
+    let text = std::fs::read_to_string(file)
+        .map_err(|why| ConfigError::File { file: name.clone(), text: why.to_string() })?;
+    nodes::parse(&name, &text)
+}
+
+/// A cluster of one on this machine: what `serve` runs without a `nodes.conf`.
+#[must_use]
+pub fn single() -> Nodes {
+    let host = IpAddr::from([127, 0, 0, 1]).to_string();
+    let node = Node {
+        seat: 1,
+        listen: host.clone(),
+        host,
+        client: SINGLE_CLIENT_PORT,
+        peer: SINGLE_PEER_PORT,
+        admin: Some(SINGLE_ADMIN_PORT),
+    };
+    Nodes {
+        cluster: SINGLE_NAME.into(),
+        cluster_id: None,
+        discovery: DISCOVERY_PORT,
+        store: StoreUrl::Embedded,
+        nodes: vec![node],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_is_embedded_or_a_database() {
+        assert_eq!(StoreUrl::parse("embedded"), Ok(StoreUrl::Embedded));
+        assert!(matches!(StoreUrl::parse("mongodb://h:1/d"), Ok(StoreUrl::Mongo(_))));
+        for bad in ["", "disk", "mongodb://", "mongodb:///", "http://h/", "Embedded"] {
+            assert!(StoreUrl::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn no_error_shows_a_password() {
+        let error = StoreUrl::parse("postgres://alice:secret@db.example/chat").unwrap_err();
+        assert!(!error.contains("secret") && error.contains("db.example"), "{error}");
+    }
+}
