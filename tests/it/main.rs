@@ -1,1 +1,14 @@
-//! The one test binary.
+//! The one test binary: scenarios on real processes, and the rules of the house.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::let_underscore_must_use,
+    missing_docs,
+    reason = "a test fails by panicking, and says why on standard error"
+)]
+
+mod harness;
+mod tidy;

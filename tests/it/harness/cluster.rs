@@ -1,0 +1,270 @@
+//! A cluster of server processes: one file for all of them, each with its data,
+//! its log and its address.
+
+use super::node::{Node, program};
+use super::person::Person;
+use super::place::Place;
+use super::proxy::Proxies;
+use super::wait::wait_until;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// TCP port for clients, on every server's own address.
+const CLIENT: u16 = 7101;
+/// TCP port for the other servers.
+const PEER: u16 = 7201;
+/// Contract: a leader is there within this time after a majority is.
+pub const LEADER: Duration = Duration::from_secs(5);
+/// Lines of a server's log that a failing test prints.
+const LOG_LINES: usize = 60;
+
+/// What one server says about itself.
+#[derive(Clone, Debug)]
+pub struct NodeStatus {
+    /// Its seat.
+    pub seat: u32,
+    /// It answered.
+    pub reachable: bool,
+    /// follower, candidate, leader or learner.
+    pub role: String,
+    /// Its term; 0 if it did not answer.
+    pub term: u64,
+    /// Index of the last entry it applied.
+    pub applied: u64,
+    /// All that was printed about it.
+    pub json: Value,
+}
+
+/// A cluster.
+pub struct Cluster {
+    nodes: BTreeMap<u32, Node>,
+    proxies: Option<Proxies>,
+    place: Place,
+    home: Option<TempDir>,
+}
+
+/// How a cluster is made.
+#[derive(Clone, Debug, Default)]
+pub struct Setup {
+    options: Vec<String>,
+    proxied: bool,
+}
+
+impl Setup {
+    /// Gives every server an option more.
+    pub fn option(mut self, name: &str, value: &str) -> Self {
+        self.options.extend([name.to_owned(), value.to_owned()]);
+        self
+    }
+
+    /// Puts a proxy in front of every server, for its peers and its clients.
+    pub fn proxied(mut self) -> Self {
+        self.proxied = true;
+        self
+    }
+
+    /// `n` servers, none of them started.
+    pub fn of(self, n: u32) -> Cluster {
+        let place = Place::take();
+        let home = TempDir::with_prefix("rustchat-it-").unwrap();
+        let conf = home.path().join("nodes.conf");
+        let mut text = format!("cluster = \"test\"\ndiscovery = {}\n", place.discovery);
+        for seat in 1..=n {
+            let own = place.host(seat);
+            let host = if self.proxied { place.front(seat) } else { own };
+            write!(
+                text,
+                "[[node]]\nid = {seat}\nhost = \"{host}\"\nlisten = \"{own}\"\n\
+                 client = {CLIENT}\npeer = {PEER}\n"
+            )
+            .unwrap();
+        }
+        std::fs::write(&conf, text).unwrap();
+        let proxies = self.proxied.then(|| Proxies::start(&place, n, PEER, CLIENT));
+        let node = |seat| (seat, Node::new(seat, home.path(), &conf, &self.options));
+        Cluster { nodes: (1..=n).map(node).collect(), proxies, place, home: Some(home) }
+    }
+
+    /// `n` servers that run.
+    pub fn start(self, n: u32) -> Cluster {
+        let mut cluster = self.of(n);
+        cluster.start_all();
+        cluster
+    }
+}
+
+impl Cluster {
+    /// For other than default servers.
+    pub fn setup() -> Setup {
+        Setup::default()
+    }
+
+    /// `n` servers, none of them started.
+    pub fn of(n: u32) -> Self {
+        Setup::default().of(n)
+    }
+
+    /// `n` servers that run, not necessarily with a leader yet.
+    pub fn start(n: u32) -> Self {
+        Setup::default().start(n)
+    }
+
+    /// Starts every server that is down.
+    pub fn start_all(&mut self) {
+        for node in self.nodes.values_mut().filter_map(|n| (!n.runs()).then_some(n)) {
+            node.start(&[]);
+        }
+    }
+
+    /// Starts one server.
+    pub fn up(&mut self, seat: u32) {
+        self.node(seat).start(&[]);
+    }
+
+    /// Kills one server with SIGKILL.
+    pub fn kill(&mut self, seat: u32) {
+        self.node(seat).kill();
+    }
+
+    /// Kills every server with SIGKILL.
+    pub fn kill_all(&mut self) {
+        self.nodes.values_mut().for_each(Node::kill);
+    }
+
+    /// Sends a signal to one server: `TERM`, `STOP`, `CONT`.
+    pub fn signal(&mut self, seat: u32, name: &str) {
+        super::node::signal(self.node(seat).pid(), name);
+    }
+
+    /// The server on a seat.
+    pub fn node(&mut self, seat: u32) -> &mut Node {
+        self.nodes.get_mut(&seat).unwrap_or_else(|| panic!("no seat {seat}"))
+    }
+
+    /// The seats, in order.
+    pub fn seats(&self) -> Vec<u32> {
+        self.nodes.keys().copied().collect()
+    }
+
+    /// The proxies in front of the servers.
+    pub fn paths(&self) -> &Proxies {
+        self.proxies.as_ref().expect("made with Setup::proxied")
+    }
+
+    /// The file that all servers read.
+    pub fn conf(&self) -> PathBuf {
+        self.home().join("nodes.conf")
+    }
+
+    /// UDP port of the cluster's discovery.
+    pub fn discovery(&self) -> u16 {
+        self.place.discovery
+    }
+
+    /// A server's own address for clients, past any proxy.
+    pub fn address(&self, seat: u32) -> SocketAddr {
+        (self.place.host(seat), CLIENT).into()
+    }
+
+    fn home(&self) -> &std::path::Path {
+        self.home.as_ref().map(TempDir::path).expect("present until drop")
+    }
+
+    /// Someone with a home directory and a password, not yet registered.
+    pub fn person(&self, name: &str) -> Person {
+        Person::new(name, self.home(), self.place.discovery)
+    }
+
+    /// What `rustchat status --json` prints.
+    pub fn status_json(&self) -> Value {
+        let mut command = program(self.home());
+        command.args(["status", "--json", "--timeout", "1s"]);
+        for seat in self.nodes.keys() {
+            command.arg("--node").arg(self.address(*seat).to_string());
+        }
+        let output = command.output().unwrap();
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|why| {
+            let err = String::from_utf8_lossy(&output.stderr);
+            panic!("status printed no JSON ({why}, {}): {err}", output.status)
+        })
+    }
+
+    /// What every server says about itself, in the order of seats.
+    pub fn status(&self) -> Vec<NodeStatus> {
+        let json = self.status_json();
+        let nodes = json["nodes"].as_array().unwrap_or_else(|| panic!("no nodes in {json}"));
+        let mut all: Vec<_> = nodes.iter().map(NodeStatus::read).collect();
+        all.sort_by_key(|node| node.seat);
+        all
+    }
+
+    /// The leader that all servers that run agree on, if they do.
+    pub fn agreed(&self) -> Option<NodeStatus> {
+        let all = self.status();
+        let leader = all.iter().find(|node| node.reachable && node.role == "leader")?;
+        let agree = all.iter().filter(|node| node.reachable).all(|node| {
+            node.term == leader.term && (node.role == "leader") == (node.seat == leader.seat)
+        });
+        agree.then(|| leader.clone())
+    }
+
+    /// Waits, as long as the contract allows, for a leader that all servers agree on.
+    #[track_caller]
+    pub fn leader(&self) -> NodeStatus {
+        wait_until(LEADER, "the servers agree on a leader", || self.agreed())
+    }
+
+    /// Waits until all servers that run have applied the same entries with the same result.
+    #[track_caller]
+    pub fn same_state(&self) -> Vec<NodeStatus> {
+        wait_until(Duration::from_secs(20), "the servers have the same state", || {
+            let all: Vec<_> = self.status().into_iter().filter(|node| node.reachable).collect();
+            let key = |node: &NodeStatus| (node.applied, node.json["hash"].to_string());
+            let same = all.windows(2).all(|two| key(&two[0]) == key(&two[1]));
+            (same && all.iter().all(|node| node.json["hash"].is_string())).then_some(all)
+        })
+    }
+
+    fn print_logs(&self) {
+        for node in self.nodes.values() {
+            let log = node.wrote("log");
+            let lines: Vec<_> = log.lines().collect();
+            let from = lines.len().saturating_sub(LOG_LINES);
+            eprintln!("--- server {}: the last lines of its log", node.seat);
+            lines[from..].iter().for_each(|line| eprintln!("{line}"));
+        }
+    }
+}
+
+impl NodeStatus {
+    fn read(json: &Value) -> Self {
+        let number = |key: &str| json[key].as_u64().unwrap_or(0);
+        Self {
+            seat: json["id"].as_str().and_then(|id| id.parse().ok()).unwrap_or(0),
+            reachable: json["reachable"].as_bool().unwrap_or(false),
+            role: json["role"].as_str().unwrap_or("").to_owned(),
+            term: number("term"),
+            applied: number("applied"),
+            json: json.clone(),
+        }
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.print_logs();
+            let test = std::thread::current().name().unwrap_or("").to_owned();
+            eprintln!("run it again with: cargo test --test it -- --exact {test}");
+            if let Some(home) = self.home.take() {
+                eprintln!("the servers' files are kept in {}", home.keep().display());
+            }
+        }
+        self.nodes.clear();
+    }
+}

@@ -1,0 +1,17 @@
+//! Clusters of real processes for the scenarios: servers, people with a home of
+//! their own, and links that can be cut. Everything that is started here is
+//! killed on drop; on failure the servers' logs are printed, and how to run the
+//! test again. It must not know what a scenario asserts.
+
+mod cluster;
+mod node;
+mod person;
+mod place;
+mod proxy;
+mod wait;
+
+pub use cluster::{Cluster, NodeStatus};
+pub use node::{program, signal};
+pub use person::{Person, Said, Tail};
+pub use proxy::Path;
+pub use wait::{wait_until, watch};
