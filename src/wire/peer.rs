@@ -3,10 +3,10 @@
 //! the rules of credit and liveness.
 
 use super::message::ServerAddress;
-use super::{WireError, pb};
+use super::{WireError, convert, pb};
 use crate::chat::ids::ClusterId;
 use crate::limits;
-use bytes::{BufMut as _, Bytes, BytesMut};
+use bytes::Bytes;
 use prost::Message as _;
 
 /// The first frame of a connection between servers, in each direction.
@@ -164,56 +164,44 @@ pub struct PeerFrame {
 }
 
 impl PeerHello {
-    /// Appends the hello to `out` as a frame, length first.
-    pub fn encode(self, out: &mut BytesMut) {
-        let hello = self;
-        put_frame(
-            &pb::PeerHello {
-                min: hello.min,
-                max: hello.max,
-                features: hello.features,
-                cluster: hello.cluster.map_or_else(Bytes::new, |id| copied(&id.0)),
-                generation: hello.generation,
-                seat: hello.seat,
-                raft_id: hello.raft_id,
-                incarnation: copied(&hello.incarnation),
-                membership_digest: hello.membership_digest,
-                pristine: hello.pristine,
-                cluster_name: hello.cluster_name,
-                to_seat: hello.to_seat,
-                acknowledged: hello.acknowledged,
-                rejoin: hello.rejoin,
-                refusal: hello.refusal.unwrap_or_default(),
-                address: Some(pb::ServerAddress {
-                    seat: hello.address.seat,
-                    host: hello.address.host,
-                    client: hello.address.client.into(),
-                    peer: hello.address.peer.into(),
-                }),
-            },
-            out,
-        );
+    /// The payload of a frame.
+    #[must_use]
+    pub fn encode(&self) -> Bytes {
+        convert::write(&pb::PeerHello {
+            min: self.min,
+            max: self.max,
+            features: self.features,
+            cluster: self.cluster.map_or_else(Bytes::new, |id| convert::bytes(&id.0)),
+            generation: self.generation,
+            seat: self.seat,
+            raft_id: self.raft_id,
+            incarnation: convert::bytes(&self.incarnation),
+            membership_digest: self.membership_digest.clone(),
+            pristine: self.pristine,
+            cluster_name: self.cluster_name.clone(),
+            to_seat: self.to_seat,
+            acknowledged: self.acknowledged,
+            rejoin: self.rejoin,
+            refusal: self.refusal.clone().unwrap_or_default(),
+            address: Some((&self.address).into()),
+        })
     }
 
-    /// Reads the body of a frame.
+    /// Reads the payload of a frame.
     ///
     /// # Errors
     /// What makes it no hello.
-    pub fn decode(body: &[u8]) -> Result<Self, WireError> {
-        let hello = pb::PeerHello::decode(body).map_err(malformed)?;
-        let address = hello.address.unwrap_or_default();
+    pub fn decode(payload: Bytes) -> Result<Self, WireError> {
+        let hello: pb::PeerHello = convert::read(payload)?;
         Ok(Self {
             min: hello.min,
             max: hello.max,
             features: hello.features,
-            cluster: match hello.cluster.as_ref() {
-                [] => None,
-                bytes => Some(ClusterId(sixteen(bytes, "cluster")?)),
-            },
+            cluster: convert::cluster_or_none(&hello.cluster)?,
             generation: hello.generation,
             seat: hello.seat,
             raft_id: hello.raft_id,
-            incarnation: sixteen(&hello.incarnation, "incarnation")?,
+            incarnation: convert::fixed(&hello.incarnation, "incarnation")?,
             membership_digest: hello.membership_digest,
             pristine: hello.pristine,
             cluster_name: hello.cluster_name,
@@ -221,42 +209,36 @@ impl PeerHello {
             acknowledged: hello.acknowledged,
             rejoin: hello.rejoin,
             refusal: Some(hello.refusal).filter(|text| !text.is_empty()),
-            address: ServerAddress {
-                seat: address.seat,
-                host: address.host,
-                client: port(address.client)?,
-                peer: port(address.peer)?,
-            },
+            address: hello.address.unwrap_or_default().try_into()?,
         })
     }
 }
 
 impl PeerFrame {
-    /// Appends the frame to `out`, length first.
-    pub fn encode(self, out: &mut BytesMut) {
+    /// The payload of a frame.
+    #[must_use]
+    pub fn encode(self) -> Bytes {
         let (credit_lane, credit) = self.credit.map_or((0, 0), |(lane, n)| (lane as u32, n));
-        put_frame(
-            &pb::PeerFrame {
-                lane: self.lane as u32,
-                kind: self.kind.map_or(0, |kind| kind as u32),
-                call: self.call,
-                answer: self.answer,
-                more: self.more,
-                credit_lane,
-                credit,
-                payload: self.payload,
-            },
-            out,
-        );
+        convert::write(&pb::PeerFrame {
+            lane: self.lane as u32,
+            kind: self.kind.map_or(0, |kind| kind as u32),
+            call: self.call,
+            answer: self.answer,
+            more: self.more,
+            credit_lane,
+            credit,
+            payload: self.payload,
+        })
     }
 
-    /// Reads the body of a frame. The payload is a copy, so that a small message does not
-    /// keep a large read buffer alive.
+    /// Reads the payload of a frame. The fragment is a copy, so that a small message does
+    /// not keep a large read buffer alive.
     ///
     /// # Errors
     /// What makes it no frame, or a lane, kind or combination that this build does not know.
-    pub fn decode(body: &[u8]) -> Result<Self, WireError> {
-        let frame = pb::PeerFrame::decode(body).map_err(malformed)?;
+    pub fn decode(payload: &[u8]) -> Result<Self, WireError> {
+        let frame = pb::PeerFrame::decode(payload)
+            .map_err(|error| WireError::Malformed(error.to_string()))?;
         let lane = Lane::from_wire(frame.lane)?;
         let kind = match frame.kind {
             0 => None,
@@ -285,33 +267,6 @@ impl PeerFrame {
     }
 }
 
-/// Length, then message. Nothing between servers comes near 4 GiB: messages are cut into
-/// fragments before, and a hello holds names that were checked.
-fn put_frame(message: &impl prost::Message, out: &mut BytesMut) {
-    let length = message.encoded_len();
-    out.reserve(4 + length);
-    out.put_u32(u32::try_from(length).unwrap_or(u32::MAX));
-    let whole = message.encode(out).is_ok();
-    debug_assert!(whole, "a BytesMut grows by itself");
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "the shape of map_err")]
-fn malformed(error: prost::DecodeError) -> WireError {
-    WireError::Malformed(error.to_string())
-}
-
-fn copied(bytes: &[u8; 16]) -> Bytes {
-    Bytes::copy_from_slice(bytes)
-}
-
-fn sixteen(bytes: &[u8], field: &'static str) -> Result<[u8; 16], WireError> {
-    bytes.try_into().map_err(|_| WireError::Field(field))
-}
-
-fn port(number: u32) -> Result<u16, WireError> {
-    u16::try_from(number).map_err(|_| WireError::Field("port"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -337,20 +292,12 @@ mod tests {
         }
     }
 
-    fn body(encode: impl FnOnce(&mut BytesMut)) -> Vec<u8> {
-        let mut out = BytesMut::new();
-        encode(&mut out);
-        let length = u32::from_be_bytes(out[..4].try_into().unwrap());
-        assert_eq!(length as usize, out.len() - 4);
-        out[4..].to_vec()
-    }
-
     #[test]
     fn a_hello_is_read_as_written() {
         for hello in [hello(), PeerHello { cluster: None, refusal: None, ..hello() }] {
-            let body = body(|out| hello.clone().encode(out));
-            assert!(body.len() < limits::FRAME_BEFORE_LOGIN);
-            assert_eq!(PeerHello::decode(&body), Ok(hello));
+            let payload = hello.encode();
+            assert!(payload.len() < limits::FRAME_BEFORE_LOGIN);
+            assert_eq!(PeerHello::decode(payload), Ok(hello));
         }
     }
 
@@ -366,9 +313,9 @@ mod tests {
                 credit: Some((Lane::Snapshot, u32::MAX)),
                 payload: vec![1; limits::PEER_FRAGMENT].into(),
             };
-            let body = body(|out| frame.clone().encode(out));
-            assert!(body.len() <= limits::FRAME_PEER);
-            assert_eq!(PeerFrame::decode(&body), Ok(frame));
+            let payload = frame.clone().encode();
+            assert!(payload.len() <= limits::FRAME_PEER);
+            assert_eq!(PeerFrame::decode(&payload), Ok(frame));
         }
     }
 
@@ -398,7 +345,10 @@ mod tests {
             assert_eq!(PeerFrame::decode(&encoded(frame)), Err(error));
         }
         let bad = pb::PeerHello { incarnation: Bytes::from_static(b"short"), ..Default::default() };
-        assert_eq!(PeerHello::decode(&bad.encode_to_vec()), Err(WireError::Field("incarnation")));
+        assert_eq!(
+            PeerHello::decode(bad.encode_to_vec().into()),
+            Err(WireError::Field("incarnation"))
+        );
         assert!(matches!(PeerFrame::decode(&[0xff; 9]), Err(WireError::Malformed(_))));
     }
 }

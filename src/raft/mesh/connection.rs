@@ -2,18 +2,17 @@
 //! hands questions to the handler, and the calls that wait for an answer. It must
 //! not know how connections are made or which servers exist.
 
-use super::frames::{FrameError, Frames};
+use super::hello::Ends;
 use super::link::{Arrival, Link, LinkError, Question, cost};
 use super::{CallError, Handler};
 use crate::limits::{FRAME_PEER, PEER_CALLS, PEER_CONTROL_HANDLERS, PEER_FRAGMENT};
-use crate::wire::WireError;
+use crate::wire::conn::{ConnError, FrameReader, FrameWriter};
 use crate::wire::peer::{Lane, MessageKind, PeerFrame, PeerHello};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::io::AsyncWriteExt as _;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -26,10 +25,10 @@ pub(super) enum Ended {
     Here,
     #[error("nothing was heard for {} ms", crate::limits::PEER_SILENCE.as_millis())]
     Silent,
+    #[error("the other side closed it")]
+    There,
     #[error(transparent)]
-    Frame(#[from] FrameError),
-    #[error(transparent)]
-    Wire(#[from] WireError),
+    Conn(#[from] ConnError),
     #[error(transparent)]
     Link(#[from] LinkError),
     #[error(transparent)]
@@ -177,12 +176,8 @@ impl Connection {
 
     /// Reads, writes and serves until it ends, and says why it did. Calls of the handler
     /// that are under way then are finished, unless the server shuts down.
-    pub(super) async fn run(
-        self: &Arc<Self>,
-        read: Frames<OwnedReadHalf>,
-        write: OwnedWriteHalf,
-        serving: Serving,
-    ) -> Ended {
+    pub(super) async fn run(self: &Arc<Self>, (mut read, write): Ends, serving: Serving) -> Ended {
+        read.set_limit(FRAME_PEER);
         for lane in Lane::ALL {
             let (this, serving) = (Arc::clone(self), serving.clone());
             let shutdown = serving.shutdown.clone();
@@ -199,14 +194,15 @@ impl Connection {
         ended
     }
 
-    async fn read(&self, mut frames: Frames<OwnedReadHalf>) -> Ended {
+    async fn read(&self, mut frames: FrameReader<OwnedReadHalf>) -> Ended {
         loop {
             let dead_at = self.lock().link.dead_at();
-            match tokio::time::timeout_at(dead_at.into(), frames.next(FRAME_PEER)).await {
+            match tokio::time::timeout_at(dead_at.into(), frames.next()).await {
                 Err(_) => return Ended::Silent,
                 Ok(Err(error)) => return error.into(),
-                Ok(Ok(body)) => {
-                    if let Err(ended) = self.on_frame(&body) {
+                Ok(Ok(None)) => return Ended::There,
+                Ok(Ok(Some(payload))) => {
+                    if let Err(ended) = self.on_frame(&payload) {
                         return ended;
                     }
                 }
@@ -214,8 +210,8 @@ impl Connection {
         }
     }
 
-    fn on_frame(&self, body: &[u8]) -> Result<(), Ended> {
-        let frame = PeerFrame::decode(body)?;
+    fn on_frame(&self, payload: &[u8]) -> Result<(), Ended> {
+        let frame = PeerFrame::decode(payload).map_err(ConnError::Wire)?;
         let now = Instant::now();
         let mut state = self.lock();
         let arrival = state.link.on_frame(frame, now)?;
@@ -237,29 +233,27 @@ impl Connection {
         Ok(())
     }
 
-    async fn write(&self, mut to: OwnedWriteHalf) -> std::io::Error {
-        let mut buffer = BytesMut::with_capacity(2 * PEER_FRAGMENT);
+    async fn write(&self, mut to: FrameWriter<OwnedWriteHalf>) -> std::io::Error {
         loop {
-            let next_ping = self.fill(&mut buffer);
-            if buffer.is_empty() {
+            let next_ping = self.fill(&mut to);
+            if to.pending() == 0 {
                 tokio::select! {
                     () = self.write.notified() => {}
                     () = tokio::time::sleep_until(next_ping.into()) => {}
                 }
-            } else if let Err(error) = to.write_all(&buffer).await {
+            } else if let Err(error) = to.flush_some().await {
                 return error;
             }
-            buffer.clear();
         }
     }
 
     /// Takes frames up to about one fragment: more would only delay what is more urgent.
-    fn fill(&self, buffer: &mut BytesMut) -> Instant {
+    fn fill(&self, to: &mut FrameWriter<OwnedWriteHalf>) -> Instant {
         let now = Instant::now();
         let mut state = self.lock();
-        while buffer.len() < PEER_FRAGMENT {
+        while to.pending() < PEER_FRAGMENT {
             let Some(frame) = state.link.poll_frame(now) else { break };
-            frame.encode(buffer);
+            to.push(&frame.encode());
         }
         state.link.next_ping()
     }

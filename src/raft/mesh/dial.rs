@@ -2,11 +2,13 @@
 //! It must not know what the connection is used for.
 
 use super::Company;
-use super::hello::HelloError;
-use super::{door, frames::Frames, hello};
+use super::hello::{Ends, HelloError};
+use super::{door, hello};
 use crate::limits::{
-    PEER_BACKOFF_MAX, PEER_BACKOFF_MIN, PEER_CONNECT, PEER_FRAGMENT, PEER_HELLO, PEER_ORPHAN,
+    FRAME_BEFORE_LOGIN, PEER_BACKOFF_MAX, PEER_BACKOFF_MIN, PEER_CONNECT, PEER_FRAGMENT,
+    PEER_HELLO, PEER_ORPHAN,
 };
+use crate::wire::conn;
 use std::io::{Error, ErrorKind};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -44,15 +46,13 @@ async fn once(
     let address = known.get(attempt % known.len().max(1)).copied();
     let address = address.ok_or_else(|| Error::new(ErrorKind::NotFound, "unknown host"))?;
     let stream = timeout(PEER_CONNECT, TcpStream::connect(address)).await.map_err(late)??;
-    prepare(&stream)?;
-    let (read, mut write) = stream.into_split();
-    let mut read = Frames::new(read);
+    let mut ends = prepare(stream)?;
     let ours = (company.hello)(seat);
     let judge = |theirs: &_| company.judge(seat, theirs);
-    let theirs = hello::greet(&mut read, &mut write, &ours, &judge);
+    let theirs = hello::greet(&mut ends, &ours, &judge);
     let theirs = timeout(PEER_HELLO, theirs).await.map_err(late)??;
     let number = company.shared.number();
-    door::serve(company, theirs, number, read, write).await;
+    door::serve(company, theirs, number, ends).await;
     Ok(())
 }
 
@@ -78,9 +78,8 @@ fn back_off(attempt: usize, chance: f64) -> Duration {
 
 /// What lies in the kernel unsent cannot be overtaken, so it shall be little; and what is
 /// sent to a dead server shall not stay there for minutes.
-pub(super) fn prepare(stream: &TcpStream) -> std::io::Result<()> {
-    stream.set_nodelay(true)?;
-    let socket = socket2::SockRef::from(stream);
+pub(super) fn prepare(stream: TcpStream) -> std::io::Result<Ends> {
+    let socket = socket2::SockRef::from(&stream);
     #[cfg(target_os = "linux")]
     {
         socket.set_tcp_notsent_lowat(u32::try_from(PEER_FRAGMENT).unwrap_or(u32::MAX))?;
@@ -88,7 +87,7 @@ pub(super) fn prepare(stream: &TcpStream) -> std::io::Result<()> {
     }
     #[cfg(not(target_os = "linux"))]
     socket.set_send_buffer_size(2 * PEER_FRAGMENT)?;
-    Ok(())
+    conn::frames(stream, FRAME_BEFORE_LOGIN)
 }
 
 #[cfg(test)]

@@ -2,13 +2,11 @@
 //! both sides once two servers agree to talk. It must not know how to dial.
 
 use super::connection::{Connection, Serving};
-use super::frames::Frames;
-use super::hello::{self, HelloError};
+use super::hello::{self, Ends, HelloError};
 use super::{Company, dial};
 use crate::limits::{PEER_BACKOFF_MIN, PEER_SILENCE, PEER_STRANGERS};
 use crate::wire::peer::PeerHello;
 use std::sync::Arc;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -43,32 +41,24 @@ async fn let_in(
     number: u64,
     place: OwnedSemaphorePermit,
 ) -> Result<(), HelloError> {
-    dial::prepare(&stream)?;
-    let (read, mut write) = stream.into_split();
-    let mut read = Frames::new(read);
+    let mut ends = dial::prepare(stream)?;
     let judge = |theirs: &PeerHello| {
         if theirs.seat > company.shared.seat {
             return Err("the lower seat dials".to_owned());
         }
         company.judge(theirs.seat, theirs)
     };
-    let theirs = hello::welcome(&mut read, &mut write, &*company.hello, &judge);
+    let theirs = hello::welcome(&mut ends, &*company.hello, &judge);
     let theirs = tokio::time::timeout(PEER_SILENCE, theirs)
         .await
         .map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))??;
     drop(place);
-    serve(company, theirs, number, read, write).await;
+    serve(company, theirs, number, ends).await;
     Ok(())
 }
 
 /// Makes it the connection with that server, until it ends.
-pub(super) async fn serve(
-    company: &Company,
-    theirs: PeerHello,
-    number: u64,
-    read: Frames<OwnedReadHalf>,
-    write: OwnedWriteHalf,
-) {
+pub(super) async fn serve(company: &Company, theirs: PeerHello, number: u64, ends: Ends) {
     let shared = &company.shared;
     let seat = theirs.seat;
     let Some(slot) = shared.slots.get(&seat) else { return };
@@ -84,7 +74,7 @@ pub(super) async fn serve(
         tasks: shared.tasks.clone(),
         shutdown: shared.shutdown.clone(),
     };
-    let ended = connection.run(read, write, serving).await;
+    let ended = connection.run(ends, serving).await;
     drop(gone);
     tracing::info!(seat, %ended, "no longer connected with node {seat}");
 }
@@ -119,7 +109,7 @@ impl Company {
         match error {
             HelloError::ByUs { seat, reason } => self.shared.refused(seat, true, reason),
             HelloError::ByThem { seat, reason } => self.shared.refused(seat, false, reason),
-            HelloError::Frame(_) | HelloError::Wire(_) | HelloError::Io(_) => {}
+            HelloError::Closed | HelloError::Conn(_) | HelloError::Io(_) => {}
         }
     }
 }

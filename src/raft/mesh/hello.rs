@@ -4,13 +4,12 @@
 //! up. Either side's hello may say in `refusal` why it will not talk, and ends the
 //! connection. It must not know what comes after.
 
-use super::frames::{FrameError, Frames};
-use crate::limits::FRAME_BEFORE_LOGIN;
-use crate::wire::WireError;
+use crate::wire::conn::{ConnError, FrameReader, FrameWriter};
 use crate::wire::peer::PeerHello;
-use bytes::BytesMut;
-use tokio::io::AsyncWriteExt as _;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+
+/// The two directions of a connection.
+pub(super) type Ends = (FrameReader<OwnedReadHalf>, FrameWriter<OwnedWriteHalf>);
 
 /// Whether this server will talk to one that says such a hello.
 pub(super) type Judge<'a> = &'a (dyn Fn(&PeerHello) -> Result<(), String> + Send + Sync);
@@ -26,10 +25,10 @@ pub(super) enum HelloError {
     },
     #[error("it refuses us: {reason}")]
     ByThem { seat: u32, reason: String },
+    #[error("it closed the connection")]
+    Closed,
     #[error(transparent)]
-    Frame(#[from] FrameError),
-    #[error(transparent)]
-    Wire(#[from] WireError),
+    Conn(#[from] ConnError),
     #[error(transparent)]
     Io(#[from] std::io::Error),
 }
@@ -77,52 +76,50 @@ pub(super) fn check(ours: &PeerHello, theirs: &PeerHello) -> Result<(), String> 
 
 /// The dialler's part.
 pub(super) async fn greet(
-    from: &mut Frames<OwnedReadHalf>,
-    to: &mut OwnedWriteHalf,
+    ends: &mut Ends,
     ours: &PeerHello,
     judge: Judge<'_>,
 ) -> Result<PeerHello, HelloError> {
-    say(to, ours.clone()).await?;
-    let theirs = hear(from).await?;
-    verdict(to, ours, &theirs, judge).await?;
-    say(to, ours.clone()).await?;
+    say(ends, ours).await?;
+    let theirs = hear(ends).await?;
+    verdict(ends, ours, &theirs, judge).await?;
+    say(ends, ours).await?;
     Ok(theirs)
 }
 
 /// The listener's part; `ours` makes the hello for a seat.
 pub(super) async fn welcome(
-    from: &mut Frames<OwnedReadHalf>,
-    to: &mut OwnedWriteHalf,
+    ends: &mut Ends,
     ours: &(dyn Fn(u32) -> PeerHello + Send + Sync),
     judge: Judge<'_>,
 ) -> Result<PeerHello, HelloError> {
-    let theirs = hear(from).await?;
+    let theirs = hear(ends).await?;
     let ours = ours(theirs.seat);
-    verdict(to, &ours, &theirs, judge).await?;
-    say(to, ours).await?;
-    hear(from).await?;
+    verdict(ends, &ours, &theirs, judge).await?;
+    say(ends, &ours).await?;
+    hear(ends).await?;
     Ok(theirs)
 }
 
 async fn verdict(
-    to: &mut OwnedWriteHalf,
+    ends: &mut Ends,
     ours: &PeerHello,
     theirs: &PeerHello,
     judge: Judge<'_>,
 ) -> Result<(), HelloError> {
     let Err(reason) = check(ours, theirs).and_then(|()| judge(theirs)) else { return Ok(()) };
-    say(to, PeerHello { refusal: Some(reason.clone()), ..ours.clone() }).await?;
+    say(ends, &PeerHello { refusal: Some(reason.clone()), ..ours.clone() }).await?;
     Err(HelloError::ByUs { seat: theirs.seat, reason })
 }
 
-async fn say(to: &mut OwnedWriteHalf, hello: PeerHello) -> Result<(), HelloError> {
-    let mut out = BytesMut::new();
-    hello.encode(&mut out);
-    Ok(to.write_all(&out).await?)
+async fn say((_, to): &mut Ends, hello: &PeerHello) -> Result<(), HelloError> {
+    to.push(&hello.encode());
+    Ok(to.flush_all().await?)
 }
 
-async fn hear(from: &mut Frames<OwnedReadHalf>) -> Result<PeerHello, HelloError> {
-    let hello = PeerHello::decode(&from.next(FRAME_BEFORE_LOGIN).await?)?;
+async fn hear((from, _): &mut Ends) -> Result<PeerHello, HelloError> {
+    let payload = from.next().await?.ok_or(HelloError::Closed)?;
+    let hello = PeerHello::decode(payload).map_err(ConnError::Wire)?;
     match hello.refusal {
         Some(reason) => Err(HelloError::ByThem { seat: hello.seat, reason }),
         None => Ok(hello),

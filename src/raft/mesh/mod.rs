@@ -6,7 +6,7 @@
 //! ```text
 //! Mesh ── call, send ──→ Connection ── Link (fragments, lanes, credit) ──→ socket
 //! Handler ←── a task for each lane ──┘
-//! dial, door: make connections, hello: agree to talk, frames: bytes ↔ frames
+//! dial, door: make connections, hello: agree to talk
 //! ```
 //!
 //! Messages of the log, forward and snapshot lanes of one server are handed to the
@@ -18,7 +18,6 @@
 mod connection;
 mod dial;
 mod door;
-mod frames;
 mod hello;
 mod link;
 #[cfg(test)]
