@@ -128,6 +128,12 @@ impl Connection {
         (state.link.heard(), state.link.round_trip())
     }
 
+    /// Calls that wait for an answer.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> usize {
+        self.lock().calls.len()
+    }
+
     /// Asks and waits for the answer, without a deadline of its own.
     pub(super) async fn call(&self, kind: MessageKind, payload: Bytes) -> Result<Bytes, CallError> {
         let room = Arc::clone(&self.questions[kind.lane() as usize]);

@@ -372,3 +372,6 @@ impl Partial {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;
