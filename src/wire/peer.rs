@@ -191,8 +191,8 @@ impl PeerHello {
     ///
     /// # Errors
     /// What makes it no hello.
-    pub fn decode(payload: Bytes) -> Result<Self, WireError> {
-        let hello: pb::PeerHello = convert::read(payload)?;
+    pub fn decode(payload: &[u8]) -> Result<Self, WireError> {
+        let hello = pb::PeerHello::decode(payload).map_err(malformed)?;
         Ok(Self {
             min: hello.min,
             max: hello.max,
@@ -237,8 +237,7 @@ impl PeerFrame {
     /// # Errors
     /// What makes it no frame, or a lane, kind or combination that this build does not know.
     pub fn decode(payload: &[u8]) -> Result<Self, WireError> {
-        let frame = pb::PeerFrame::decode(payload)
-            .map_err(|error| WireError::Malformed(error.to_string()))?;
+        let frame = pb::PeerFrame::decode(payload).map_err(malformed)?;
         let lane = Lane::from_wire(frame.lane)?;
         let kind = match frame.kind {
             0 => None,
@@ -265,6 +264,11 @@ impl PeerFrame {
             payload: frame.payload,
         })
     }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the shape of map_err")]
+fn malformed(error: prost::DecodeError) -> WireError {
+    WireError::Malformed(error.to_string())
 }
 
 #[cfg(test)]
@@ -297,7 +301,7 @@ mod tests {
         for hello in [hello(), PeerHello { cluster: None, refusal: None, ..hello() }] {
             let payload = hello.encode();
             assert!(payload.len() < limits::FRAME_BEFORE_LOGIN);
-            assert_eq!(PeerHello::decode(payload), Ok(hello));
+            assert_eq!(PeerHello::decode(&payload), Ok(hello));
         }
     }
 
@@ -345,10 +349,7 @@ mod tests {
             assert_eq!(PeerFrame::decode(&encoded(frame)), Err(error));
         }
         let bad = pb::PeerHello { incarnation: Bytes::from_static(b"short"), ..Default::default() };
-        assert_eq!(
-            PeerHello::decode(bad.encode_to_vec().into()),
-            Err(WireError::Field("incarnation"))
-        );
+        assert_eq!(PeerHello::decode(&bad.encode_to_vec()), Err(WireError::Field("incarnation")));
         assert!(matches!(PeerFrame::decode(&[0xff; 9]), Err(WireError::Malformed(_))));
     }
 }

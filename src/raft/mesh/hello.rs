@@ -119,7 +119,7 @@ async fn say((_, to): &mut Ends, hello: &PeerHello) -> Result<(), HelloError> {
 
 async fn hear((from, _): &mut Ends) -> Result<PeerHello, HelloError> {
     let payload = from.next().await?.ok_or(HelloError::Closed)?;
-    let hello = PeerHello::decode(payload).map_err(ConnError::Wire)?;
+    let hello = PeerHello::decode(&payload).map_err(ConnError::Wire)?;
     match hello.refusal {
         Some(reason) => Err(HelloError::ByThem { seat: hello.seat, reason }),
         None => Ok(hello),

@@ -78,7 +78,7 @@ async fn knock(at: SocketAddr, hello: &PeerHello) -> (Raw, PeerHello) {
     write.push(&hello.encode());
     write.flush_all().await.unwrap();
     let answer = read.next().await.unwrap().expect("an answer");
-    ((read, write), PeerHello::decode(answer).unwrap())
+    ((read, write), PeerHello::decode(&answer).unwrap())
 }
 
 #[tokio::test(flavor = "multi_thread")]
