@@ -89,3 +89,26 @@ pub const PEER_ORPHAN: Duration = Duration::from_secs(5);
 pub const NODES: usize = 9;
 /// Smallest discovery question, in bytes; no answer is longer.
 pub const QUESTION_BYTES: usize = 512;
+
+/// Bytes of pushes that wait for one session; beyond it reads them from the store instead.
+pub const SESSION_QUEUE_BYTES: usize = 256 * 1024;
+/// Bytes of one page of history read for a session (at least one value).
+pub const PAGE_BYTES: usize = 128 * 1024;
+/// Conversations told to a client in one frame.
+pub const CONVERSATIONS_PER_FRAME: usize = 64;
+/// `Fetch` and `Lookup` of one session that are not answered yet.
+pub const REQUESTS: usize = 8;
+/// Bytes of bodies that all sessions of a server hold until they are committed.
+pub const HELD_BYTES: usize = 128 * 1024 * 1024;
+/// Passwords that wait to be hashed; one is hashed at a time (about 30 ms each).
+pub const PASSWORDS: usize = 64;
+/// Longest password, in bytes.
+pub const PASSWORD_BYTES: usize = 1024;
+/// Pairs of name and address whose failed logins are remembered.
+pub const FAILED_LOGINS: usize = 4096;
+/// Marks of a server that are not applied yet; what comes on top is not taken.
+pub const MARKS: usize = 65_536;
+/// Marks in one command.
+pub const MARKS_PER_COMMAND: usize = 1024;
+/// Marks are replicated at most this often.
+pub const MARKS_INTERVAL: Duration = Duration::from_millis(200);

@@ -9,6 +9,7 @@ use super::ids::{ClusterId, ConversationId, DeviceId, Group, UserId};
 use super::name::UserName;
 use super::write::{self, Conversation, Mark, Meta, Sent, User, Write};
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 /// Highest format of the replicated state that this build can apply.
 pub const FORMAT: u32 = 1;
@@ -146,6 +147,17 @@ impl State {
     /// The conversations of a user, in order of their ids.
     pub fn conversations_of(&self, user: UserId) -> impl Iterator<Item = &Room> {
         let ids = self.memberships.get(&user).into_iter().flatten();
+        ids.filter_map(|id| self.conversations.get(id))
+    }
+
+    /// The same from `after` on, for who takes them a few at a time.
+    pub fn conversations_after(
+        &self,
+        user: UserId,
+        after: Bound<ConversationId>,
+    ) -> impl Iterator<Item = &Room> {
+        let ids = self.memberships.get(&user);
+        let ids = ids.into_iter().flat_map(move |ids| ids.range((after, Bound::Unbounded)));
         ids.filter_map(|id| self.conversations.get(id))
     }
 

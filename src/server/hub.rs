@@ -1,0 +1,307 @@
+//! Who is connected here, and who is told what. It never waits: a session that
+//! takes nothing is marked "behind" and catches up from the state and the store.
+//! It must not know sockets, the chat's rules or how anything is encoded.
+
+use crate::chat::event::Event;
+use crate::chat::ids::{ConversationId, DeviceId, UserId};
+use crate::limits;
+use bytes::Bytes;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::{Notify, mpsc};
+
+/// A session of this server.
+pub type SessionId = u64;
+
+/// Whom an event is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Audience {
+    /// The session of this device.
+    Device(DeviceId),
+    /// The session that waits for this token.
+    Token([u8; 32]),
+    /// The sessions of these users.
+    Users(Arc<[UserId]>),
+}
+
+/// Messages that stand in a conversation now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Posted {
+    /// Where.
+    pub conversation: ConversationId,
+    /// Seq of the first one.
+    pub first_seq: u64,
+    /// Seq of the last one.
+    pub last_seq: u64,
+    /// The device that wrote all of them, if it was one.
+    pub only: Option<DeviceId>,
+    /// The push, encoded once for all; `None` where the session must read it from the store.
+    pub push: Option<Bytes>,
+}
+
+/// One thing to tell a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Note {
+    /// Messages.
+    Posted(Posted),
+    /// Anything else; never [`Event::Posted`].
+    Event(Event),
+}
+
+/// What one entry of the log means for one session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// The entry's index.
+    pub index: u64,
+    /// In the order in which it happened; never empty.
+    pub notes: Vec<Note>,
+}
+
+/// What the hub tells a session beside its queue.
+#[derive(Debug, Default)]
+struct Flags {
+    behind: AtomicBool,
+    replaced: AtomicBool,
+    /// Bytes of pushes in the queue.
+    queued: AtomicUsize,
+    wake: Notify,
+}
+
+struct Entry {
+    queue: mpsc::Sender<Delivery>,
+    flags: Arc<Flags>,
+    device: Option<DeviceId>,
+    user: Option<UserId>,
+    token: Option<[u8; 32]>,
+}
+
+#[derive(Default)]
+struct Tables {
+    last: SessionId,
+    sessions: BTreeMap<SessionId, Entry>,
+    users: BTreeMap<UserId, BTreeSet<SessionId>>,
+    devices: BTreeMap<DeviceId, SessionId>,
+    tokens: BTreeMap<[u8; 32], SessionId>,
+}
+
+/// The sessions of this server. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Hub {
+    tables: Arc<Mutex<Tables>>,
+}
+
+/// A session's end of the hub; leaves the hub when dropped.
+pub struct Mailbox {
+    id: SessionId,
+    queue: mpsc::Receiver<Delivery>,
+    flags: Arc<Flags>,
+    hub: Hub,
+}
+
+impl Hub {
+    /// A new session, to which nothing is told yet.
+    #[must_use]
+    pub fn attach(&self) -> Mailbox {
+        let (sender, queue) = mpsc::channel(limits::SESSION_EVENTS);
+        let flags = Arc::<Flags>::default();
+        let mut tables = self.lock();
+        tables.last += 1;
+        let id = tables.last;
+        let entry = Entry {
+            queue: sender,
+            flags: Arc::clone(&flags),
+            device: None,
+            user: None,
+            token: None,
+        };
+        tables.sessions.insert(id, entry);
+        drop(tables);
+        Mailbox { id, queue, flags, hub: self.clone() }
+    }
+
+    /// Sessions that are logged in.
+    #[must_use]
+    pub fn logged_in(&self) -> usize {
+        self.lock().devices.len()
+    }
+
+    /// Tells what an entry did, to those it is for. Must be called in log order, after the
+    /// entry can be seen in the state and the store.
+    pub fn publish(&self, index: u64, notes: Vec<(Audience, Note)>) {
+        let tables = self.lock();
+        let mut told: BTreeMap<SessionId, Vec<Note>> = BTreeMap::new();
+        for (audience, note) in notes {
+            match audience {
+                Audience::Device(device) => {
+                    if let Some(id) = tables.devices.get(&device) {
+                        told.entry(*id).or_default().push(note);
+                    }
+                }
+                Audience::Token(token) => {
+                    if let Some(id) = tables.tokens.get(&token) {
+                        told.entry(*id).or_default().push(note);
+                    }
+                }
+                Audience::Users(users) => {
+                    let sessions = users.iter().filter_map(|user| tables.users.get(user));
+                    for id in sessions.flatten() {
+                        told.entry(*id).or_default().push(note.clone());
+                    }
+                }
+            }
+        }
+        for (id, notes) in told {
+            if let Some(entry) = tables.sessions.get(&id) {
+                entry.tell(index, notes);
+            }
+        }
+    }
+
+    /// The state has jumped: every session catches up.
+    pub fn all_behind(&self) {
+        for entry in self.lock().sessions.values() {
+            entry.flags.behind.store(true, Ordering::Release);
+            entry.flags.wake.notify_one();
+        }
+    }
+
+    fn leave(&self, id: SessionId) {
+        let mut tables = self.lock();
+        let Some(entry) = tables.sessions.remove(&id) else { return };
+        tables.forget(id, &entry);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Tables> {
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Tables {
+    fn forget(&mut self, id: SessionId, entry: &Entry) {
+        if let Some(token) = entry.token {
+            self.tokens.remove(&token);
+        }
+        if let Some(user) = entry.user
+            && let Some(sessions) = self.users.get_mut(&user)
+        {
+            sessions.remove(&id);
+            if sessions.is_empty() {
+                self.users.remove(&user);
+            }
+        }
+        if let Some(device) = entry.device
+            && self.devices.get(&device) == Some(&id)
+        {
+            self.devices.remove(&device);
+        }
+    }
+}
+
+impl Entry {
+    fn tell(&self, index: u64, mut notes: Vec<Note>) {
+        if self.flags.behind.load(Ordering::Acquire) {
+            return;
+        }
+        let mut bytes = 0;
+        let queued = self.flags.queued.load(Ordering::Acquire);
+        for note in &mut notes {
+            let Note::Posted(posted) = note else { continue };
+            let own = posted.only.is_some() && posted.only == self.device;
+            let length = posted.push.as_ref().map_or(0, Bytes::len);
+            // One push always fits, so that large entries do not all go by way of the store.
+            let fits = queued + bytes == 0 || queued + bytes + length <= QUEUE;
+            if own || !fits {
+                posted.push = None;
+            } else {
+                bytes += length;
+            }
+        }
+        self.flags.queued.fetch_add(bytes, Ordering::AcqRel);
+        if self.queue.try_send(Delivery { index, notes }).is_err() {
+            self.flags.queued.fetch_sub(bytes, Ordering::AcqRel);
+            self.flags.behind.store(true, Ordering::Release);
+            self.flags.wake.notify_one();
+        }
+    }
+}
+
+const QUEUE: usize = limits::SESSION_QUEUE_BYTES;
+
+impl Mailbox {
+    /// Events about this token go to this session from now on, and about no earlier one.
+    pub fn await_token(&self, token: [u8; 32]) {
+        let mut tables = self.hub.lock();
+        let Some(entry) = tables.sessions.get_mut(&self.id) else { return };
+        let before = entry.token.replace(token);
+        if let Some(before) = before {
+            tables.tokens.remove(&before);
+        }
+        tables.tokens.insert(token, self.id);
+    }
+
+    /// The session is this user's device from now on; an older one of the device must close.
+    pub fn join(&self, user: UserId, device: DeviceId) {
+        let mut tables = self.hub.lock();
+        let Some(entry) = tables.sessions.get_mut(&self.id) else { return };
+        entry.user = Some(user);
+        entry.device = Some(device);
+        if let Some(token) = entry.token.take() {
+            tables.tokens.remove(&token);
+        }
+        tables.users.entry(user).or_default().insert(self.id);
+        let older = tables.devices.insert(device, self.id).filter(|id| *id != self.id);
+        if let Some(older) = older.and_then(|id| tables.sessions.get(&id)) {
+            older.flags.replaced.store(true, Ordering::Release);
+            older.flags.wake.notify_one();
+        }
+    }
+
+    /// The next delivery, if one shall be `taken` now, or `None` when a flag was raised: look at
+    /// the flags. Cancel-safe.
+    pub async fn next(&mut self, take: bool) -> Option<Delivery> {
+        tokio::select! {
+            biased;
+            delivery = self.queue.recv(), if take => {
+                let delivery = delivery?;
+                self.taken(&delivery);
+                Some(delivery)
+            }
+            () = self.flags.wake.notified() => None,
+        }
+    }
+
+    /// The next delivery, if one is there.
+    pub fn try_next(&mut self) -> Option<Delivery> {
+        let delivery = self.queue.try_recv().ok()?;
+        self.taken(&delivery);
+        Some(delivery)
+    }
+
+    /// True, once, when events were lost and none from before that is left in the queue. Read
+    /// the state after this: whatever it does not show will still come.
+    #[must_use]
+    pub fn take_behind(&self) -> bool {
+        self.queue.is_empty() && self.flags.behind.swap(false, Ordering::AcqRel)
+    }
+
+    /// True when a newer connection of the device has taken over.
+    #[must_use]
+    pub fn replaced(&self) -> bool {
+        self.flags.replaced.load(Ordering::Acquire)
+    }
+
+    fn taken(&self, delivery: &Delivery) {
+        let bytes = delivery.notes.iter().map(|note| match note {
+            Note::Posted(Posted { push: Some(push), .. }) => push.len(),
+            _ => 0,
+        });
+        self.flags.queued.fetch_sub(bytes.sum(), Ordering::AcqRel);
+    }
+}
+
+impl Drop for Mailbox {
+    fn drop(&mut self) {
+        self.hub.leave(self.id);
+    }
+}

@@ -1,0 +1,216 @@
+//! Finds out what sessions ask for: passwords, quorum reads, pages of the store.
+//! It must not know sockets or when something is asked.
+
+use super::placement::Place;
+use super::session::{self, Answer, PageWanted, Query, Trouble};
+use super::shared::{Shared, lock};
+use super::status;
+use crate::chat::event::Outcome;
+use crate::chat::ids::{DeviceId, UserId};
+use crate::chat::message::Run;
+use crate::chat::name::UserName;
+use crate::chat::refusal::Refusal;
+use crate::limits;
+use crate::store::StoreError;
+use crate::wire::message::{Fetch, OutcomeRun, ServerMsg};
+use crate::wire::{WireError, client, stored};
+use bytes::Bytes;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// A resuming client waits at most this long for its server to catch up.
+const CATCH_UP: Duration = Duration::from_secs(5);
+/// Password tries that find the queue full come back after this time.
+const FULL_MS: u32 = 1_000;
+
+/// The answer to a query of a client at `peer`.
+pub async fn answer(shared: Arc<Shared>, peer: IpAddr, query: Query) -> Answer {
+    match query {
+        Query::Place { placed } => place(&shared, placed),
+        Query::Where => Answer::Message(Box::new(status::leader(&shared))),
+        Query::Status => Answer::Message(Box::new(status::statement(&shared))),
+        Query::Hash(password) => Answer::Hashed(hash(&shared, password).await),
+        Query::Verify { name, password } => {
+            Answer::Verified(verify(&shared, peer, &name, password).await)
+        }
+        Query::Barrier => Answer::Barrier(barrier(&shared).await),
+        Query::Applied(index) => Answer::Applied(shared.node.wait_applied(index, CATCH_UP).await),
+        Query::Page(wanted) => {
+            let conversation = wanted.conversation;
+            Answer::Page(conversation, page(&shared, wanted).await.map_err(failed))
+        }
+        Query::Outcomes { device, from, to } => {
+            Answer::Outcomes(outcomes(&shared, device, from, to).await.map_err(failed))
+        }
+        Query::History(fetch) => Answer::Request(history(&shared, fetch).await),
+        Query::Lookup { request, name, user } => {
+            Answer::Request(lookup(&shared, request, &name, user).await)
+        }
+    }
+}
+
+fn failed(error: StoreError) -> Trouble {
+    tracing::error!(%error, "the store could not be read for a client");
+    Trouble::Failed
+}
+
+fn unreadable(error: WireError) -> StoreError {
+    StoreError::Corrupt(format!("a value of history is {error}"))
+}
+
+fn place(shared: &Shared, placed: bool) -> Answer {
+    let place = lock(&shared.placement).place(placed, shared.setup.seat, &shared.status());
+    let address = match place {
+        Place::At(seat) => shared.address(seat),
+        Place::Here | Place::Nowhere => None,
+    };
+    Answer::Place(place, address)
+}
+
+async fn barrier(shared: &Shared) -> Result<(), Trouble> {
+    shared.node.read_barrier().await.map(drop).map_err(|_| Trouble::NoQuorum)
+}
+
+async fn hash(shared: &Shared, password: String) -> Result<(String, [u8; 32]), Trouble> {
+    let hash = shared.passwords.hash(password).await.map_err(|_| Trouble::Busy(FULL_MS))?;
+    Ok((hash, rand::random()))
+}
+
+async fn verify(
+    shared: &Shared,
+    peer: IpAddr,
+    name: &UserName,
+    password: String,
+) -> Result<Option<(UserId, [u8; 32])>, Trouble> {
+    let wait = lock(&shared.throttle).wait(name.as_str(), peer, Instant::now());
+    if let Some(wait) = wait {
+        return Err(Trouble::Busy(u32::try_from(wait.as_millis()).unwrap_or(u32::MAX)));
+    }
+    barrier(shared).await?;
+    let known = shared
+        .setup
+        .state
+        .read(|r| r.state.user_named(name).map(|user| (user.id, user.password_hash.clone())));
+    let (user, hash) = known.unzip();
+    let right = shared.passwords.verify(password, hash).await;
+    let right = right.map_err(|_| Trouble::Busy(FULL_MS))?;
+    let mut throttle = lock(&shared.throttle);
+    if right {
+        throttle.passed(name.as_str(), peer);
+    } else {
+        throttle.failed(name.as_str(), peer, Instant::now());
+    }
+    Ok(user.filter(|_| right).map(|user| (user, rand::random())))
+}
+
+async fn page(shared: &Shared, wanted: PageWanted) -> Result<(Vec<Bytes>, u64), StoreError> {
+    let PageWanted { conversation, from, to, own: (device, echo) } = wanted;
+    let values = shared.store.history(conversation, from, to, limits::PAGE_BYTES).await?;
+    let mut upto = from.saturating_sub(1);
+    let mut pushes = Vec::with_capacity(values.len());
+    for (first_seq, value) in values {
+        let (runs, index) = stored::decode_runs(value.clone()).map_err(unreadable)?;
+        upto = runs.last().map_or(upto, Run::last_seq);
+        if first_seq > echo && runs.iter().all(|run| run.device == device) {
+            continue;
+        }
+        if first_seq >= from {
+            pushes.push(client::encode_push(&value));
+            continue;
+        }
+        let runs = runs.into_iter().filter_map(|run| client::cut(run, from, u64::MAX)).collect();
+        pushes.push(client::encode_server(&ServerMsg::Push { runs, index }));
+    }
+    Ok((pushes, upto))
+}
+
+/// Goes through a device's numbers in order, by what the state remembers of refusals and the
+/// store of messages; ends where neither says anything yet.
+async fn outcomes(
+    shared: &Shared,
+    device: DeviceId,
+    from: u64,
+    to: u64,
+) -> Result<(Vec<OutcomeRun>, u64, u64), StoreError> {
+    let (refused, index) = shared.setup.state.read(|r| {
+        let sent = r.state.sent(device, 0);
+        (sent.map_or_else(Vec::new, |sent| session::refused(sent, from, to)), r.applied)
+    });
+    let mut runs = Vec::new();
+    let mut next = from;
+    while next <= to {
+        if let Some(run) = refused.iter().find(|run| run.first_number == next) {
+            runs.push(*run);
+            next += 1;
+            continue;
+        }
+        let Some(found) = shared.store.sent_index(device, 0, next).await? else { break };
+        let last = found.last_number.min(to);
+        runs.push(OutcomeRun {
+            first_number: next,
+            count: u32::try_from(last - next + 1).unwrap_or(u32::MAX),
+            outcome: Outcome::Committed {
+                conversation: found.conversation,
+                first_seq: found.first_seq + (next - found.first_number),
+                at_ms: found.at_ms,
+            },
+        });
+        next = last + 1;
+    }
+    Ok((runs, next - 1, index))
+}
+
+fn refusal(request: u32, refusal: Refusal, text: &str) -> Bytes {
+    client::encode_server(&ServerMsg::Refused { request, refusal, text: text.to_owned() })
+}
+
+async fn history(shared: &Shared, fetch: Fetch) -> Bytes {
+    if fetch.current && barrier(shared).await.is_err() {
+        return refusal(fetch.request, Refusal::Overloaded, "no majority answered in time");
+    }
+    let last = shared
+        .setup
+        .state
+        .read(|r| r.state.conversation(fetch.conversation).map_or(0, |room| room.row.last_seq));
+    let (from, to) = (fetch.from.max(1), fetch.to.min(last));
+    let page = client::Page {
+        request: fetch.request,
+        conversation: fetch.conversation,
+        from: fetch.from,
+        to,
+    };
+    let values = if from <= to {
+        shared.store.history(fetch.conversation, from, to, limits::PAGE_BYTES).await
+    } else {
+        Ok(Vec::new())
+    };
+    let encoded =
+        values.and_then(|values| client::encode_history(page, &values).map_err(unreadable));
+    encoded.unwrap_or_else(|error| {
+        tracing::error!(%error, "history could not be read");
+        refusal(fetch.request, Refusal::Overloaded, "this server cannot read its store now")
+    })
+}
+
+/// Who is not known here may have registered elsewhere a moment ago: asks a majority then.
+async fn lookup(shared: &Shared, request: u32, name: &UserName, asker: UserId) -> Bytes {
+    let find = || {
+        shared.setup.state.read(|r| {
+            let user = r.state.user_named(name)?;
+            let conversation = r.state.direct(asker, user.id);
+            let name = user.name.as_str().to_owned();
+            Some(ServerMsg::Found { request, user: user.id, name, conversation })
+        })
+    };
+    if let Some(found) = find() {
+        return client::encode_server(&found);
+    }
+    if barrier(shared).await.is_err() {
+        return refusal(request, Refusal::Overloaded, "no majority answered in time");
+    }
+    find().map_or_else(
+        || refusal(request, Refusal::NoSuchUser, ""),
+        |found| client::encode_server(&found),
+    )
+}

@@ -1,0 +1,236 @@
+//! The chat as Raft's state machine: decodes what is committed, applies it,
+//! writes it down and then tells the hub. The only writer of the state. It must
+//! not know sessions, sockets or elections.
+
+use super::hub::{Audience, Hub, Note, Posted};
+use crate::chat::changes::Applied;
+use crate::chat::command::Command;
+use crate::chat::event::Event;
+use crate::chat::ids::{ClusterId, ConversationId, DeviceId, UserId};
+use crate::chat::state::{FORMAT, State};
+use crate::chat::write::Write;
+use crate::raft::{Committed, Machine};
+use crate::store::record::{Mark, Row, Table};
+use crate::store::{Store, StoreError};
+use crate::wire::{client, log, stored};
+use async_trait::async_trait;
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+/// The state and how far it has come.
+#[derive(Clone, Debug, Default)]
+pub struct Replicated {
+    /// Everything that apply knows.
+    pub state: State,
+    /// Index of the last entry applied.
+    pub applied: u64,
+}
+
+/// Reads the state. A read is short: nothing waits while it is open.
+#[derive(Clone, Debug, Default)]
+pub struct StateReader {
+    inner: Arc<RwLock<Replicated>>,
+}
+
+impl StateReader {
+    /// A reader of a state that nobody changes any more.
+    #[must_use]
+    pub fn fixed(state: State, applied: u64) -> Self {
+        Self { inner: Arc::new(RwLock::new(Replicated { state, applied })) }
+    }
+
+    /// Looks at the state.
+    pub fn read<R>(&self, look: impl FnOnce(&Replicated) -> R) -> R {
+        look(&self.inner.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The cluster's id and generation, once founded.
+    #[must_use]
+    pub fn identity(&self) -> Option<(ClusterId, u64)> {
+        self.read(|r| {
+            let meta = r.state.meta();
+            (meta.cluster != ClusterId::default()).then_some((meta.cluster, meta.generation))
+        })
+    }
+
+    pub(super) fn write<R>(&self, change: impl FnOnce(&mut Replicated) -> R) -> R {
+        change(&mut self.inner.write().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// The machine that a node applies its log to.
+pub struct Replica {
+    reader: StateReader,
+    store: Arc<dyn Store>,
+    hub: Hub,
+    mark: Mark,
+    cluster_name: String,
+}
+
+impl Replica {
+    /// Loads the state from the store.
+    ///
+    /// # Errors
+    /// When the store cannot be read, or was written by a newer program.
+    pub async fn load(
+        store: Arc<dyn Store>,
+        hub: Hub,
+        cluster_name: String,
+    ) -> Result<(Self, StateReader), StoreError> {
+        let reader = StateReader::default();
+        let mark = Mark::default();
+        let mut replica = Self { reader: reader.clone(), store, hub, mark, cluster_name };
+        replica.reload().await?;
+        Ok((replica, reader))
+    }
+
+    /// Applies one entry to the state; nothing is written or told yet.
+    fn step(&mut self, entry: &Committed) -> Result<Step, StoreError> {
+        let index = entry.id.index;
+        let commands = decode(index, &entry.items)?;
+        let mut notes = Vec::new();
+        let applied = self.reader.write(|r| {
+            r.applied = index;
+            // Raft's own entries change nothing, not even the time.
+            let applied = if commands.is_empty() {
+                Applied::default()
+            } else {
+                r.state.apply(entry.at_ms, &commands)
+            };
+            audiences(&r.state, applied.events, &mut notes);
+            applied.writes
+        });
+        let rows: Vec<Row> = applied.iter().flat_map(|write| stored::rows(index, write)).collect();
+        let pushes = rows.iter().filter(|row| row.table == Table::History);
+        let pushes = pushes.filter_map(|row| {
+            let (conversation, _) = stored::parse_history_key(&row.key).ok()?;
+            Some((conversation, client::encode_push(&row.value)))
+        });
+        fill_in(&mut notes, &pushes.collect());
+        self.mark.applied = Some(entry.id);
+        self.mark.hash = stored::next_hash(&self.mark.hash, &rows);
+        if let Some(membership) = &entry.membership {
+            self.mark.membership = membership.clone();
+            self.mark.membership_id = Some(entry.id);
+        }
+        Ok(Step { index, writes: applied, rows, notes })
+    }
+}
+
+/// What an entry did.
+struct Step {
+    index: u64,
+    writes: Vec<Write>,
+    rows: Vec<Row>,
+    notes: Vec<(Audience, Note)>,
+}
+
+#[async_trait]
+impl Machine for Replica {
+    async fn apply(&mut self, entries: Vec<Committed>) -> Result<(), StoreError> {
+        for entry in &entries {
+            let step = self.step(entry)?;
+            self.store.commit(self.mark.clone(), step.writes, step.rows).await?;
+            self.hub.publish(step.index, step.notes);
+        }
+        Ok(())
+    }
+
+    fn mark(&self) -> Mark {
+        self.mark.clone()
+    }
+
+    fn state_rows(&self) -> Vec<Row> {
+        let index = self.mark.applied.map_or(0, |id| id.index);
+        self.reader.read(|r| r.state.rows().flat_map(|w| stored::rows(index, &w)).collect())
+    }
+
+    async fn reload(&mut self) -> Result<(), StoreError> {
+        let mut state = State::default();
+        for row in self.store.load().await? {
+            state.load(row);
+        }
+        let format = state.meta().format;
+        if format > FORMAT {
+            return Err(StoreError::Corrupt(format!(
+                "the state has format {format}, and this program knows formats up to {FORMAT}: \
+                 run the newer program"
+            )));
+        }
+        self.mark = self.store.mark();
+        let applied = self.mark.applied.map_or(0, |id| id.index);
+        self.reader.write(|r| *r = Replicated { state, applied });
+        self.hub.all_behind();
+        Ok(())
+    }
+
+    fn founding_item(&self) -> Bytes {
+        let cluster = ClusterId(rand::random());
+        let name = self.cluster_name.clone();
+        log::encode_command(&Command::Found { cluster, name })
+    }
+
+    fn identity(&self) -> Option<(ClusterId, u64)> {
+        self.reader.identity()
+    }
+}
+
+fn decode(index: u64, items: &[Bytes]) -> Result<Vec<Command>, StoreError> {
+    let read = |item: &Bytes| {
+        log::decode_command(item.clone()).map_err(|error| {
+            StoreError::Corrupt(format!(
+                "entry {index} of the log holds {error}: it was written by a newer program, or \
+                 is damaged; it is not skipped, since the servers' states would differ"
+            ))
+        })
+    };
+    items.iter().map(read).collect()
+}
+
+/// Who must hear of which event; the pushes are filled in later.
+fn audiences(state: &State, events: Vec<Event>, notes: &mut Vec<(Audience, Note)>) {
+    let members = |conversation: ConversationId| {
+        let room = state.conversation(conversation);
+        let members: Arc<[UserId]> = room.map_or(&[][..], |r| &r.row.members[..]).into();
+        Audience::Users(members)
+    };
+    for event in events {
+        let audience = match &event {
+            Event::Founded => continue,
+            Event::DeviceReady { token_hash, .. } | Event::DeviceRefused { token_hash, .. } => {
+                Audience::Token(*token_hash)
+            }
+            Event::Outcome { device, .. }
+            | Event::Repeated { device, .. }
+            | Event::Expected { device, .. } => Audience::Device(*device),
+            Event::Opened { conversation }
+            | Event::Posted { conversation, .. }
+            | Event::Marked { conversation, .. } => members(*conversation),
+        };
+        let note = match event {
+            Event::Posted { conversation, runs } => Note::Posted(Posted {
+                conversation,
+                first_seq: runs.first().map_or(0, |run| run.first_seq),
+                last_seq: runs.last().map_or(0, crate::chat::message::Run::last_seq),
+                only: only_device(runs.iter().map(|run| run.device)),
+                push: None,
+            }),
+            event => Note::Event(event),
+        };
+        notes.push((audience, note));
+    }
+}
+
+fn only_device(mut devices: impl Iterator<Item = DeviceId>) -> Option<DeviceId> {
+    let first = devices.next()?;
+    devices.all(|device| device == first).then_some(first)
+}
+
+fn fill_in(notes: &mut [(Audience, Note)], pushes: &BTreeMap<ConversationId, Bytes>) {
+    for (_, note) in notes {
+        if let Note::Posted(posted) = note {
+            posted.push = pushes.get(&posted.conversation).cloned();
+        }
+    }
+}

@@ -1,0 +1,474 @@
+//! One client's session, sans-IO: frames, events and answers go in, outputs come
+//! out. It reads the replicated state, and asks for everything that takes time.
+//! It must not know sockets, tasks, Raft or how anything is encoded.
+
+mod door;
+mod flow;
+mod live;
+mod sends;
+#[cfg(test)]
+mod tests;
+
+pub use flow::{PageWanted, info};
+pub use sends::refused;
+
+use super::hub::{Delivery, Note};
+use super::placement::Place;
+use super::replica::StateReader;
+use crate::chat::command::{Advance, Command};
+use crate::chat::event::Event;
+use crate::chat::ids::{ConversationId, DeviceId, UserId};
+use crate::chat::name::UserName;
+use crate::chat::refusal::Refusal;
+use crate::limits;
+use crate::raft::SubmitError;
+use crate::wire::message::{ClientMsg, ClusterState, Fetch, OutcomeRun, ServerAddress, ServerMsg};
+use bytes::Bytes;
+use door::Attempt;
+use flow::Flow;
+use sends::Sends;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// A client that could not be served now comes back after this time, in milliseconds.
+const COME_BACK_MS: u32 = 300;
+/// While Raft takes nothing, it is asked again after this time.
+const HOLD: Duration = Duration::from_millis(100);
+
+/// What every session of a server knows.
+#[derive(Debug)]
+pub struct Setup {
+    /// The cluster's name.
+    pub cluster_name: String,
+    /// This server's seat.
+    pub seat: u32,
+    /// All servers.
+    pub servers: Vec<ServerAddress>,
+    /// The replicated state.
+    pub state: StateReader,
+}
+
+/// What the driver shall do, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Send this to the client.
+    Send(ServerMsg),
+    /// Send this to the client; it is encoded already.
+    Encoded(Bytes),
+    /// Hand this to Raft; tell [`Session::on_not_taken`] where it is not taken.
+    Submit(Command),
+    /// Find this out and tell [`Session::on_answer`].
+    Ask(Query),
+    /// Events about this token are for this session.
+    Await([u8; 32]),
+    /// The session is this user's device from now on.
+    Join {
+        /// Who.
+        user: UserId,
+        /// Which device.
+        device: DeviceId,
+    },
+    /// The user's marks.
+    Marks(Vec<Advance>),
+    /// Close, after everything was sent.
+    Close,
+}
+
+/// What a session wants to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Query {
+    /// Where the client belongs; `placed` if a server sent it.
+    Place {
+        /// True after a redirect.
+        placed: bool,
+    },
+    /// Who leads: answered with [`Answer::Message`].
+    Where,
+    /// The node's own statement: answered with [`Answer::Message`].
+    Status,
+    /// The hash of a new password, and a new token.
+    Hash(String),
+    /// Whether the password is the user's, as of now; and a new token.
+    Verify {
+        /// The user.
+        name: UserName,
+        /// Never logged.
+        password: String,
+    },
+    /// A quorum read: answered when this server has applied what was committed.
+    Barrier,
+    /// Answered when this server has applied the index.
+    Applied(u64),
+    /// Messages from the store.
+    Page(PageWanted),
+    /// What became of a device's numbers `from..=to`.
+    Outcomes {
+        /// The device.
+        device: DeviceId,
+        /// First number.
+        from: u64,
+        /// Last number.
+        to: u64,
+    },
+    /// A page of history: answered with [`Answer::Request`].
+    History(Fetch),
+    /// A user by name: answered with [`Answer::Request`].
+    Lookup {
+        /// Of the client.
+        request: u32,
+        /// Who is looked for.
+        name: UserName,
+        /// Who asks.
+        user: UserId,
+    },
+}
+
+/// Why a query has no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// Too much to do: try again after so many milliseconds.
+    Busy(u32),
+    /// No majority answered in time.
+    NoQuorum,
+    /// The store failed, or the server stops.
+    Failed,
+}
+
+/// What was found out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// To `Place`: where, with the address where it is another server.
+    Place(Place, Option<ServerAddress>),
+    /// To `Where` and `Status`: send this.
+    Message(Box<ServerMsg>),
+    /// To `Hash`: the PHC string and the token.
+    Hashed(Result<(String, [u8; 32]), Trouble>),
+    /// To `Verify`: the user and a token, if the password is theirs.
+    Verified(Result<Option<(UserId, [u8; 32])>, Trouble>),
+    /// To `Barrier`.
+    Barrier(Result<(), Trouble>),
+    /// To `Applied`: whether it happened in time.
+    Applied(bool),
+    /// To `Page`: pushes, encoded, and the last seq they cover (below `from`: nothing there yet).
+    Page(ConversationId, Result<(Vec<Bytes>, u64), Trouble>),
+    /// To `Outcomes`: in order, covering the numbers up to the second (below `from`: none).
+    Outcomes(Result<(Vec<OutcomeRun>, u64, u64), Trouble>),
+    /// To `History` and `Lookup`: send this, encoded.
+    Request(Bytes),
+}
+
+/// How far a client has come.
+#[derive(Debug)]
+enum Phase {
+    /// Nothing is known yet.
+    Hello,
+    /// It was welcomed and must say who it is.
+    Door(Attempt),
+    /// It said who it is and must say what it has.
+    Entered,
+    /// It has seen more than this server.
+    Waiting { have: Vec<(ConversationId, u64)> },
+    /// Its conversations are being told.
+    Starting,
+    /// Messages flow.
+    Live,
+    /// Nothing more is done.
+    Closed,
+}
+
+/// Who a session speaks for.
+#[derive(Clone, Debug)]
+struct Account {
+    user: UserId,
+    device: DeviceId,
+}
+
+/// The session.
+#[derive(Debug)]
+pub struct Session {
+    setup: Arc<Setup>,
+    phase: Phase,
+    device: Option<DeviceId>,
+    account: Option<Account>,
+    sends: Option<Sends>,
+    flow: Option<Flow>,
+    /// Marks to tell, merged.
+    marked: BTreeMap<(ConversationId, UserId), (u64, u64)>,
+    cluster: ClusterState,
+    requests: usize,
+    /// Until then the client must be in.
+    deadline: Instant,
+    /// Raft is not asked before.
+    hold: Option<Instant>,
+    /// Lookups that found nothing yet are not repeated before.
+    look_again: Option<Instant>,
+    /// Pages that were not in the store yet are not read again before.
+    read_again: Option<Instant>,
+    out: Vec<Output>,
+}
+
+impl Session {
+    /// A connection that was just made.
+    #[must_use]
+    pub fn new(setup: Arc<Setup>, cluster: ClusterState, now: Instant) -> Self {
+        Self {
+            setup,
+            phase: Phase::Hello,
+            device: None,
+            account: None,
+            sends: None,
+            flow: None,
+            marked: BTreeMap::new(),
+            cluster,
+            requests: 0,
+            deadline: now + limits::LOGIN_TIME,
+            hold: None,
+            look_again: None,
+            read_again: None,
+            out: Vec::new(),
+        }
+    }
+
+    /// What is to be done; to be asked for after every input.
+    #[must_use]
+    pub fn outputs(&mut self) -> Vec<Output> {
+        std::mem::take(&mut self.out)
+    }
+
+    /// True once the client has proven who it is.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        self.account.is_some()
+    }
+
+    /// True once nothing more will be done.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        matches!(self.phase, Phase::Closed)
+    }
+
+    /// True when everything that is known was pushed and acknowledged.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        matches!(self.phase, Phase::Live)
+            && self.sends.as_ref().is_none_or(Sends::is_idle)
+            && self.flow.as_ref().is_none_or(Flow::is_even)
+    }
+
+    /// Bytes of bodies that wait to be committed.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        self.sends.as_ref().map_or(0, Sends::bytes)
+    }
+
+    /// The client sent something.
+    pub fn on_frame(&mut self, message: ClientMsg, now: Instant) {
+        if let ClientMsg::Ping(token) = message {
+            self.send(ServerMsg::Pong(token));
+            return;
+        }
+        match &self.phase {
+            Phase::Closed => {}
+            Phase::Hello | Phase::Door(_) | Phase::Entered => self.at_the_door(message, now),
+            Phase::Waiting { .. } | Phase::Starting | Phase::Live => self.inside(message, now),
+        }
+    }
+
+    /// What was asked for was found out.
+    pub fn on_answer(&mut self, answer: Answer, now: Instant) {
+        match answer {
+            Answer::Place(place, address) => self.on_place(place, address),
+            Answer::Message(message) => self.send(*message),
+            Answer::Hashed(result) => self.on_hashed(result, now),
+            Answer::Verified(result) => self.on_verified(result, now),
+            Answer::Barrier(result) => self.on_barrier(result),
+            Answer::Applied(true) => self.start(),
+            Answer::Applied(false) => self.go_away("this server is behind: try another one"),
+            Answer::Page(conversation, result) => self.on_page(conversation, result, now),
+            Answer::Outcomes(result) => self.on_outcomes(result, now),
+            Answer::Request(message) => {
+                self.requests = self.requests.saturating_sub(1);
+                self.out.push(Output::Encoded(message));
+            }
+        }
+    }
+
+    /// Something was applied that concerns this client.
+    pub fn on_delivery(&mut self, delivery: Delivery, now: Instant) {
+        for note in delivery.notes {
+            match note {
+                Note::Posted(posted) => {
+                    let push = self.flow.as_mut().and_then(|flow| flow.on_posted(posted));
+                    self.out.extend(push.map(Output::Encoded));
+                }
+                Note::Event(event) => self.on_event(event, delivery.index, now),
+            }
+        }
+        self.tell_marks();
+        self.pump(now);
+    }
+
+    fn on_event(&mut self, event: Event, index: u64, now: Instant) {
+        match event {
+            Event::DeviceReady { token_hash, user, .. } => self.on_ready(token_hash, user),
+            Event::DeviceRefused { token_hash, refusal, .. } => {
+                self.on_device_refused(token_hash, refusal);
+            }
+            Event::Outcome { first_number, count, outcome, .. } => {
+                let count = u32::try_from(count).unwrap_or(u32::MAX);
+                if let Some(sends) = &mut self.sends {
+                    sends.on_outcome(OutcomeRun { first_number, count, outcome }, index, now);
+                }
+            }
+            Event::Repeated { first_number, count, .. } => {
+                if let Some(sends) = &mut self.sends {
+                    sends.on_state((first_number + count).saturating_sub(1), index, now);
+                }
+            }
+            Event::Expected { next, .. } => self.on_expected(next, index, now),
+            Event::Opened { conversation } => self.on_opened(conversation),
+            Event::Marked { conversation, user, delivered, read } => {
+                if self.flow.is_some() {
+                    let mark = self.marked.entry((conversation, user)).or_default();
+                    *mark = (mark.0.max(delivered), mark.1.max(read));
+                }
+            }
+            Event::Founded | Event::Posted { .. } => {}
+        }
+    }
+
+    /// Events were lost: the state says what became of things.
+    pub fn on_behind(&mut self, now: Instant) {
+        self.look_for_entry();
+        if let Some(account) = self.account.clone()
+            && let Some(sends) = &mut self.sends
+        {
+            let (last, applied) = self.setup.state.read(|r| {
+                let sent = r.state.sent(account.device, 0);
+                (sent.map_or(0, |sent| sent.last_number), r.applied)
+            });
+            sends.on_state(last, applied, now);
+        }
+        if let Some(flow) = &mut self.flow {
+            flow.catch_up();
+        }
+        self.pump(now);
+    }
+
+    /// The consensus changed.
+    pub fn on_cluster(&mut self, cluster: ClusterState, now: Instant) {
+        let before = std::mem::replace(&mut self.cluster, cluster);
+        if before == cluster || matches!(self.phase, Phase::Hello | Phase::Closed) {
+            return;
+        }
+        self.send(ServerMsg::Cluster(cluster));
+        if cluster.leader.is_some()
+            && (before.leader, before.term) != (cluster.leader, cluster.term)
+        {
+            // What the old leader had not committed is lost.
+            self.hold = None;
+            if let Some(sends) = &mut self.sends {
+                sends.again();
+            }
+            self.submit_entry(now);
+        }
+        self.pump(now);
+    }
+
+    /// Raft did not take a command.
+    pub fn on_not_taken(&mut self, command: &Command, error: SubmitError, now: Instant) {
+        match (command, error) {
+            (_, SubmitError::Stopped) => self.go_away("this server stops"),
+            (Command::Send(send), SubmitError::Busy) => {
+                if let Some(sends) = &mut self.sends {
+                    sends.drop_from(send.first_number);
+                }
+                self.send(ServerMsg::Busy { retry_after_ms: COME_BACK_MS });
+            }
+            (Command::Send(send), SubmitError::NoLeader) => {
+                self.hold = Some(now + HOLD);
+                if let Some(sends) = &mut self.sends {
+                    sends.not_taken(send.first_number);
+                }
+            }
+            // An entry at the door is submitted again by its own clock.
+            _ => {}
+        }
+    }
+
+    /// Time has passed.
+    pub fn on_tick(&mut self, now: Instant) {
+        let in_time = matches!(self.phase, Phase::Starting | Phase::Live | Phase::Closed);
+        if !in_time && now >= self.deadline {
+            self.go_away("the login took too long");
+            return;
+        }
+        self.look_for_entry();
+        self.submit_entry(now);
+        if self.read_again.is_some_and(|at| now >= at) {
+            self.read_again = None;
+            if let Some(flow) = &mut self.flow {
+                flow.retry();
+            }
+        }
+        self.pump(now);
+    }
+
+    /// When [`Session::on_tick`] is wanted next.
+    #[must_use]
+    pub fn next_tick(&self) -> Option<Instant> {
+        let in_time = matches!(self.phase, Phase::Starting | Phase::Live | Phase::Closed);
+        let deadline = (!in_time).then_some(self.deadline);
+        let sends = self.sends.as_ref().and_then(Sends::next);
+        let entry = self.entry_tick();
+        [deadline, sends, entry, self.hold, self.look_again, self.read_again]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// The server stops.
+    pub fn on_shutdown(&mut self) {
+        self.go_away("this server stops");
+    }
+
+    /// A newer connection of the device has taken over.
+    pub fn on_replaced(&mut self) {
+        let text = "this device has connected again".to_owned();
+        self.end(ServerMsg::GoAway { retry_after_ms: 10_000, text });
+    }
+
+    fn send(&mut self, message: ServerMsg) {
+        self.out.push(Output::Send(message));
+    }
+
+    fn ask(&mut self, query: Query) {
+        self.out.push(Output::Ask(query));
+    }
+
+    fn refuse(&mut self, request: u32, refusal: Refusal, text: impl Into<String>) {
+        self.send(ServerMsg::Refused { request, refusal, text: text.into() });
+    }
+
+    /// Refuses what breaks the protocol, and closes.
+    fn reject(&mut self, text: &str) {
+        let refusal = Refusal::Protocol;
+        self.end(ServerMsg::Refused { request: 0, refusal, text: text.to_owned() });
+    }
+
+    fn go_away(&mut self, text: &str) {
+        self.end(ServerMsg::GoAway { retry_after_ms: COME_BACK_MS, text: text.to_owned() });
+    }
+
+    fn end(&mut self, last: ServerMsg) {
+        if matches!(self.phase, Phase::Closed) {
+            return;
+        }
+        self.send(last);
+        self.out.push(Output::Close);
+        self.phase = Phase::Closed;
+        self.sends = None;
+        self.flow = None;
+    }
+}

@@ -1,0 +1,290 @@
+//! Drives one session: its socket, its mailbox, its questions and its clock.
+//! What it does is decided in [`super::session`].
+
+use super::hub::{Delivery, Mailbox};
+use super::queries;
+use super::session::{Answer, Output, Session};
+use super::shared::{Shared, cluster_state, lock};
+use crate::chat::command::Command;
+use crate::limits;
+use crate::raft::SubmitError;
+use crate::wire::conn::{ConnError, FrameReader, FrameWriter, frames};
+use crate::wire::message::{ClientMsg, ServerMsg};
+use crate::wire::{client, log};
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use futures::stream::{FuturesUnordered, StreamExt};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{sleep_until, timeout};
+
+/// So many frames or deliveries are taken in one go before the socket is written again.
+const TURNS: usize = 16;
+/// A client that is told to go takes its last message within this time.
+const FAREWELL: Duration = Duration::from_secs(1);
+/// A client that sends when the server holds too much comes back after this time.
+const FULL_MS: u32 = 500;
+
+/// Places that a session takes up.
+pub struct Permits {
+    /// Among all sessions.
+    pub session: OwnedSemaphorePermit,
+    /// Among those that have not logged in; given back at the login.
+    pub before_login: Option<OwnedSemaphorePermit>,
+}
+
+struct Driver {
+    shared: Arc<Shared>,
+    peer: SocketAddr,
+    session: Session,
+    reader: FrameReader<OwnedReadHalf>,
+    writer: FrameWriter<OwnedWriteHalf>,
+    mailbox: Mailbox,
+    questions: FuturesUnordered<BoxFuture<'static, Answer>>,
+    permits: Permits,
+    closing: bool,
+    held: usize,
+    heard: Instant,
+    taken: Instant,
+}
+
+/// Serves a client until it goes or the server stops.
+pub async fn serve(shared: Arc<Shared>, stream: TcpStream, peer: SocketAddr, permits: Permits) {
+    let Ok((reader, writer)) = frames(stream, limits::FRAME_BEFORE_LOGIN) else { return };
+    let now = Instant::now();
+    let cluster = cluster_state(&shared.status());
+    let driver = Driver {
+        session: Session::new(Arc::clone(&shared.setup), cluster, now),
+        mailbox: shared.hub.attach(),
+        questions: FuturesUnordered::new(),
+        closing: false,
+        held: 0,
+        heard: now,
+        taken: now,
+        shared,
+        peer,
+        reader,
+        writer,
+        permits,
+    };
+    match driver.run().await {
+        Ok(()) => {}
+        Err(error) => tracing::debug!(%peer, %error, "a client's connection ended"),
+    }
+}
+
+impl Driver {
+    async fn run(mut self) -> Result<(), ConnError> {
+        let ended = self.turn_until_closed().await;
+        self.shared.held.fetch_sub(self.held, Ordering::Relaxed);
+        drop(self.permits.before_login.take());
+        if ended.is_ok() && self.closing {
+            drop(timeout(FAREWELL, self.farewell()).await);
+        }
+        ended
+    }
+
+    async fn turn_until_closed(&mut self) -> Result<(), ConnError> {
+        let mut cluster = self.shared.cluster.clone();
+        let stop = self.shared.stop.clone();
+        while !self.closing {
+            let room = self.writer.pending() < limits::SESSION_OUT_BYTES;
+            let tick = self.next_tick(room);
+            tokio::select! {
+                () = stop.cancelled() => self.session.on_shutdown(),
+                frame = self.reader.next(), if room => match frame? {
+                    Some(frame) => self.take_frames(frame)?,
+                    None => return Ok(()),
+                },
+                Some(answer) = self.questions.next(), if room && !self.questions.is_empty() => {
+                    self.session.on_answer(answer, Instant::now());
+                }
+                delivery = self.mailbox.next(room) => {
+                    self.take_deliveries(delivery);
+                }
+                written = self.writer.flush_some(), if self.writer.pending() > 0 => {
+                    written?;
+                    self.taken = Instant::now();
+                }
+                Ok(()) = cluster.changed() => {
+                    let state = *cluster.borrow_and_update();
+                    self.session.on_cluster(state, Instant::now());
+                }
+                () = sleep_until(tick.into()) => self.on_tick(room)?,
+            }
+            self.look_at_flags();
+            self.act();
+            self.go_on();
+            self.account_for_held();
+        }
+        Ok(())
+    }
+
+    fn next_tick(&self, room: bool) -> Instant {
+        let patience = if room {
+            self.heard + limits::CLIENT_SILENCE
+        } else {
+            self.taken + limits::CLIENT_STUCK
+        };
+        self.session.next_tick().map_or(patience, |tick| tick.min(patience))
+    }
+
+    fn on_tick(&mut self, room: bool) -> Result<(), ConnError> {
+        let now = Instant::now();
+        let silent = room && now >= self.heard + limits::CLIENT_SILENCE;
+        let stuck = !room && now >= self.taken + limits::CLIENT_STUCK;
+        if silent || stuck {
+            return Err(io::Error::from(io::ErrorKind::TimedOut).into());
+        }
+        self.session.on_tick(now);
+        Ok(())
+    }
+
+    fn look_at_flags(&mut self) {
+        if self.mailbox.replaced() {
+            self.session.on_replaced();
+        }
+        let room = self.writer.pending() < limits::SESSION_OUT_BYTES;
+        if room && self.mailbox.take_behind() {
+            self.session.on_behind(Instant::now());
+        }
+    }
+
+    /// Takes a delivery and what is queued behind it.
+    fn take_deliveries(&mut self, first: Option<Delivery>) {
+        let mut next = first;
+        for _ in 0..TURNS {
+            let Some(delivery) = next else { return };
+            self.session.on_delivery(delivery, Instant::now());
+            self.act();
+            if self.writer.pending() >= limits::SESSION_OUT_BYTES {
+                return;
+            }
+            next = self.mailbox.try_next();
+        }
+    }
+
+    /// Takes a frame and what has arrived behind it.
+    fn take_frames(&mut self, first: Bytes) -> Result<(), ConnError> {
+        let mut next = Some(first);
+        for _ in 0..TURNS {
+            let Some(frame) = next else { break };
+            self.heard = Instant::now();
+            let message = client::decode_client(frame)?;
+            if self.is_too_much(&message) {
+                self.push(&ServerMsg::Busy { retry_after_ms: FULL_MS });
+            } else {
+                self.session.on_frame(message, self.heard);
+            }
+            self.act();
+            self.account_for_held();
+            if self.closing || self.writer.pending() >= limits::SESSION_OUT_BYTES {
+                break;
+            }
+            next = self.reader.buffered()?;
+        }
+        Ok(())
+    }
+
+    fn is_too_much(&self, message: &ClientMsg) -> bool {
+        matches!(message, ClientMsg::Send { .. })
+            && self.shared.held.load(Ordering::Relaxed) > limits::HELD_BYTES
+    }
+
+    fn account_for_held(&mut self) {
+        let held = self.session.held_bytes();
+        if held > self.held {
+            self.shared.held.fetch_add(held - self.held, Ordering::Relaxed);
+        } else {
+            self.shared.held.fetch_sub(self.held - held, Ordering::Relaxed);
+        }
+        self.held = held;
+    }
+
+    /// Lets the session go on while the client takes what it is sent.
+    fn go_on(&mut self) {
+        while !self.closing
+            && self.writer.pending() < limits::SESSION_OUT_BYTES
+            && self.session.go_on(Instant::now())
+        {
+            self.act();
+        }
+        self.act();
+    }
+
+    fn push(&mut self, message: &ServerMsg) {
+        self.push_encoded(&client::encode_server(message));
+    }
+
+    fn push_encoded(&mut self, payload: &[u8]) {
+        if self.writer.pending() == 0 {
+            // From now on something waits for the client.
+            self.taken = Instant::now();
+        }
+        self.writer.push(payload);
+    }
+
+    /// Does what the session wants done.
+    fn act(&mut self) {
+        loop {
+            let outputs = self.session.outputs();
+            if outputs.is_empty() {
+                return;
+            }
+            let mut busy = false;
+            for output in outputs {
+                match output {
+                    Output::Send(message) => self.push(&message),
+                    Output::Encoded(payload) => self.push_encoded(&payload),
+                    Output::Submit(command) => busy = self.submit(&command, busy),
+                    Output::Ask(query) => {
+                        let shared = Arc::clone(&self.shared);
+                        let answer = queries::answer(shared, self.peer.ip(), query);
+                        self.questions.push(Box::pin(answer));
+                    }
+                    Output::Await(token) => self.mailbox.await_token(token),
+                    Output::Join { user, device } => {
+                        self.mailbox.join(user, device);
+                        self.reader.set_limit(limits::FRAME_CLIENT);
+                        drop(self.permits.before_login.take());
+                    }
+                    Output::Marks(advances) => {
+                        lock(&self.shared.marks.0).advance(&advances);
+                        self.shared.marks.1.notify_one();
+                    }
+                    Output::Close => self.closing = true,
+                }
+            }
+        }
+    }
+
+    /// Hands a command to Raft. Once it is too busy, what follows would only leave a gap.
+    fn submit(&mut self, command: &Command, busy: bool) -> bool {
+        let messages = match command {
+            Command::Send(_) if busy => return true,
+            Command::Send(send) => send.bodies.len(),
+            _ => 1,
+        };
+        match self.shared.node.submit(log::encode_command(command), messages) {
+            Ok(()) => busy,
+            Err(error) => {
+                self.session.on_not_taken(command, error, Instant::now());
+                busy || error == SubmitError::Busy
+            }
+        }
+    }
+
+    /// Sends what is left and waits until the client has closed too: closing while it still
+    /// sends would take the last message from it.
+    async fn farewell(&mut self) -> Result<(), ConnError> {
+        self.writer.finish().await?;
+        while self.reader.next().await?.is_some() {}
+        Ok(())
+    }
+}

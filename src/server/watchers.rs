@@ -1,0 +1,77 @@
+//! Small tasks of a server that watch something: marks that are due, who leads,
+//! and the founding of the cluster.
+
+use super::shared::{Shared, cluster_state, lock};
+use crate::chat::command::Command;
+use crate::store::Identity;
+use crate::wire::log;
+use crate::wire::message::ClusterState;
+use std::sync::Arc;
+use std::time::Instant;
+use tokio::sync::watch;
+use tokio::time::sleep_until;
+
+/// Submits marks as they are due.
+pub async fn marks(shared: Arc<Shared>) {
+    let (marks, wake) = &shared.marks;
+    loop {
+        let due = lock(marks).due(Instant::now(), &shared.setup.state);
+        for advances in due {
+            let messages = advances.len();
+            let item = log::encode_command(&Command::Marks(advances));
+            if let Err(error) = shared.node.submit(item, messages) {
+                tracing::debug!(%error, "marks are submitted again later");
+            }
+        }
+        let next = lock(marks).next(Instant::now());
+        tokio::select! {
+            () = shared.stop.cancelled() => return,
+            () = wake.notified() => {}
+            () = async { sleep_until(next.unwrap_or_else(Instant::now).into()).await },
+                if next.is_some() => {}
+        }
+    }
+}
+
+/// Tells the sessions when who leads has changed, and writes the cluster's id down once it
+/// is founded.
+pub async fn cluster(shared: Arc<Shared>, now: watch::Sender<ClusterState>) {
+    let mut status = shared.node.status();
+    loop {
+        let state = cluster_state(&status.borrow_and_update());
+        now.send_if_modified(|known| std::mem::replace(known, state) != state);
+        if !remember(&shared).await {
+            return;
+        }
+        tokio::select! {
+            () = shared.stop.cancelled() => return,
+            changed = status.changed() => if changed.is_err() { return },
+        }
+    }
+}
+
+/// Writes the cluster's id into the store, which refuses another cluster's log from then on.
+async fn remember(shared: &Shared) -> bool {
+    let known = shared.store.identity();
+    let Some((cluster, generation)) = shared.setup.state.identity() else { return true };
+    if known.cluster == Some(cluster) && known.generation == generation {
+        return true;
+    }
+    let identity = Identity { cluster: Some(cluster), generation, ..known };
+    match shared.store.save_identity(identity).await {
+        Ok(()) => {
+            tracing::info!(
+                name = shared.setup.cluster_name,
+                id = %cluster,
+                "the cluster is founded: put cluster_id = \"{cluster}\" into nodes.conf, then no \
+                 server ever founds a second one",
+            );
+            true
+        }
+        Err(error) => {
+            // The store stops the node by itself; what it says is the reason that counts.
+            tracing::error!(%error, "the cluster's id could not be written down");
+            false
+        }
+    }
+}
