@@ -61,7 +61,8 @@ pub type Accept = Arc<dyn Fn(&PeerHello) -> Result<(), String> + Send + Sync>;
 pub trait Handler: Send + Sync {
     /// A message of the server at seat `from`. `None`: there is no answer, and a call there
     /// runs into its deadline. The future is run to its end also when the connection is
-    /// lost meanwhile; it is dropped at shutdown.
+    /// lost meanwhile, and dropped at shutdown; as long as it runs, no other message of that
+    /// server in that lane is handed over (control lane excepted), so it must end.
     async fn on_message(&self, from: u32, kind: MessageKind, payload: Bytes) -> Option<Bytes>;
 }
 

@@ -83,7 +83,12 @@ async fn a_lost_connection_fails_what_waits_and_is_made_again() {
         assert!(matches!(answer, Err(CallError::Lost | CallError::NotConnected)), "{answer:?}");
     }
     until_usable(&two, 1, RETURN + SLACK).await;
-    // The first is still being handled: one at a time, over all connections.
+    // The first is still being handled: one at a time, over all connections. What comes
+    // later in a less urgent lane shows that the second has arrived.
+    one.send(2, MessageKind::Append, Bytes::new()).unwrap();
+    for kind in [MessageKind::Forward; 20] {
+        one.call(2, kind, Bytes::new(), DEADLINE).await.unwrap();
+    }
     assert_eq!(gate.started(MessageKind::Append), 1);
     gate.open.send_replace(true);
     let answer = one.call(2, MessageKind::Append, Bytes::new(), DEADLINE).await;
