@@ -30,8 +30,24 @@ pub const ENTRY_MESSAGES: usize = 512;
 pub const ENTRY_BYTES: usize = 256 * 1024;
 /// Entries proposed and not yet committed.
 pub const ENTRIES_IN_FLIGHT: usize = 16;
+/// Entries applied in one write of the state.
+pub const APPLY_ENTRIES: usize = 64;
+/// Bytes of commands applied in one write of the state, unless one entry alone is larger.
+pub const APPLY_BYTES: usize = 1024 * 1024;
+/// Where the leader's clock jumps, the time in an entry is at most this much after the one before.
+pub const CLOCK_JUMP: Duration = Duration::from_secs(5);
+/// Events of the election history that are kept.
+pub const ELECTION_EVENTS: usize = 512;
+/// Callers that wait for one node's quorum reads.
+pub const READS_WAITING: usize = 4096;
+/// A quorum read takes at most this long.
+pub const READ_TIME: Duration = Duration::from_secs(5);
+/// Bytes of rows in one page of a snapshot, unless one value alone is larger.
+pub const SNAPSHOT_PAGE: usize = 512 * 1024;
 /// Commands waiting at the leader for a place in an entry.
 pub const PROPOSALS: usize = 4096;
+/// Bytes of the commands that wait.
+pub const PROPOSAL_BYTES: usize = 16 * 1024 * 1024;
 
 /// Log bytes since the last snapshot that bring the next one.
 pub const SNAPSHOT_LOG_BYTES: u64 = 64 * 1024 * 1024;

@@ -8,9 +8,24 @@ pub mod types;
 
 mod batch;
 mod boot;
+mod compact;
+mod events;
+mod greet;
+mod halt;
+mod inbound;
+mod kinds;
+mod life;
 mod log_store;
 mod machine;
+mod members;
 mod network;
+mod read;
+mod shared;
+mod status;
+mod tally;
+#[cfg(test)]
+mod tests;
+mod transfer;
 
 use crate::chat::ids::ClusterId;
 use crate::store::StoreError;

@@ -1,13 +1,28 @@
 //! The handle to a Raft node: what the server part uses.
 
-use super::types::{ElectionEvent, StartError, StopReason};
+use super::batch::{self, Proposals};
+use super::halt::Halt;
+use super::inbound::Inbound;
+use super::machine::StateMachine;
+use super::mesh::{Handler, Mesh};
+use super::read::{self, Reader};
+use super::shared::{Leader, Shared, seat_of};
+use super::tally::Tally;
+use super::types::{ElectionEvent, EventKind, StartError, StopReason};
 use super::{Machine, NodeConfig, NodeStatus, ReadError, SubmitError};
+use super::{compact, life, members, status};
 use crate::store::Store;
 use bytes::Bytes;
+use openraft::ServerState;
+use openraft::async_runtime::watch::WatchReceiver as _;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// A hand-over of leadership takes at most this long; then the node stops as it is.
+const HAND_OVER: Duration = Duration::from_secs(2);
 
 /// A handle to a running node; cheap to clone.
 #[derive(Clone)]
@@ -16,26 +31,76 @@ pub struct Node {
 }
 
 struct Inner {
+    shared: Arc<Shared>,
+    proposals: Proposals,
+    reader: Reader,
     status: watch::Receiver<NodeStatus>,
-    stop: CancellationToken,
+    tasks: TaskTracker,
+    token: CancellationToken,
+}
+
+/// What the node's life needs besides the handle.
+struct Parts {
+    machine: StateMachine,
+    founding: Bytes,
+    handler: Arc<dyn Handler>,
+    knocked: Arc<Notify>,
+    mesh: Mesh,
+    mesh_token: CancellationToken,
 }
 
 impl Node {
-    /// Starts a node. `token` cancelled is the same as [`Node::shutdown`] without the hand-over.
+    /// Starts a node; within a tokio runtime. It returns before there is a leader, and before
+    /// the log is replayed: `status` tells. `token` cancelled is the same as
+    /// [`Node::shutdown`] without the hand-over. The store stays open when the node stops.
     ///
     /// # Errors
-    /// When the store cannot be used, or the address cannot be listened on.
+    /// When the configuration makes no sense, or the address cannot be listened on.
     pub async fn start(
         config: NodeConfig,
         store: Arc<dyn Store>,
         machine: Box<dyn Machine>,
         token: CancellationToken,
     ) -> Result<Self, StartError> {
-        store.load().await?;
-        let (_, status) =
-            watch::channel(NodeStatus { raft_id: config.raft_id, ..NodeStatus::default() });
-        drop(machine);
-        Ok(Self { inner: Arc::new(Inner { status, stop: token }) })
+        if !config.seats.iter().any(|seat| seat.seat == config.seat) {
+            return Err(StartError::Config(format!("seat {} is not configured", config.seat)));
+        }
+        let halt = Halt::new();
+        let founding = machine.founding_item();
+        let machine = StateMachine::new(machine, Arc::clone(&store), halt.clone());
+        let tally = Arc::new(Tally::new(config.snapshot_log_bytes, store.log_bytes()));
+        let shared = Shared::new(config, store, halt, machine.applied(), tally);
+        let shared = Arc::new(shared);
+        let token = token.child_token();
+
+        let (proposals, queue) = batch::queue();
+        let (reader, rounds) = read::reader(Arc::clone(&shared));
+        let (admissions, upkeep) = members::upkeep(Arc::clone(&shared));
+        let knocked = Arc::new(Notify::new());
+        let handler: Arc<dyn Handler> = Arc::new(Inbound::new(
+            Arc::clone(&shared),
+            proposals.clone(),
+            reader.clone(),
+            admissions,
+            Arc::clone(&knocked),
+        ));
+        let mesh_token = token.child_token();
+        let mesh = life::connect(&shared, &handler, mesh_token.clone())?;
+        let (say, status) = watch::channel(status::statement(&shared));
+        let tasks = TaskTracker::new();
+        let node =
+            Self { inner: Arc::new(Inner { shared, proposals, reader, status, tasks, token }) };
+        let inner = &node.inner;
+        inner.spawn(batch::run(Arc::clone(&inner.shared), queue));
+        inner.spawn(rounds.run());
+        inner.spawn(upkeep.run());
+        inner.spawn(status::run(Arc::clone(&inner.shared), say));
+        inner.spawn(compact::run(Arc::clone(&inner.shared)));
+        inner.spawn(life::heed_raft(Arc::clone(&inner.shared)));
+        let parts = Parts { machine, founding, handler, knocked, mesh, mesh_token };
+        inner.tasks.spawn(Arc::clone(inner).live(parts));
+        inner.tasks.close();
+        Ok(node)
     }
 
     /// Takes an item that holds `messages` messages (at least 1) for the log; fire and forget.
@@ -45,8 +110,13 @@ impl Node {
     /// # Errors
     /// When it was not even queued.
     pub fn submit(&self, item: Bytes, messages: usize) -> Result<(), SubmitError> {
-        drop((item, messages));
-        Err(SubmitError::NoLeader)
+        if self.inner.shared.halt.reason().is_some() {
+            return Err(SubmitError::Stopped);
+        }
+        if self.inner.shared.leader() == Leader::Nobody {
+            return Err(SubmitError::NoLeader);
+        }
+        self.inner.proposals.submit(item, messages)
     }
 
     /// A quorum read (ReadIndex): the log index that a reader must see, once this node has
@@ -55,15 +125,13 @@ impl Node {
     /// # Errors
     /// When no majority answered in time.
     pub async fn read_barrier(&self) -> Result<u64, ReadError> {
-        self.wait_applied(0, Duration::ZERO).await;
-        Err(ReadError::NoQuorum)
+        self.inner.reader.barrier().await
     }
 
     /// Waits until this node has applied `index`; false when that took longer than `deadline`.
     pub async fn wait_applied(&self, index: u64, deadline: Duration) -> bool {
-        let mut status = self.inner.status.clone();
-        let applied = status.wait_for(|s| s.applied >= index);
-        matches!(tokio::time::timeout(deadline, applied).await, Ok(Ok(_)))
+        let applied = self.inner.shared.applied.wait(index);
+        tokio::time::timeout(deadline, applied).await.unwrap_or(false)
     }
 
     /// The node's own statement, kept fresh.
@@ -75,18 +143,124 @@ impl Node {
     /// What happened in elections, oldest first; a bounded number of events.
     #[must_use]
     pub fn events(&self) -> Vec<ElectionEvent> {
-        Vec::new()
+        self.inner.shared.events.all()
     }
 
-    /// Hands leadership over if this node leads, then stops everything.
+    /// Hands leadership over if this node leads, then stops everything but the store.
     pub async fn shutdown(&self) {
-        self.inner.stop.cancel();
-        self.stopped().await;
+        self.inner.hand_over().await;
+        self.inner.shared.halt.stop(StopReason::Shutdown);
+        self.inner.tasks.wait().await;
     }
 
     /// Resolves when the node has stopped, and says why.
     pub async fn stopped(&self) -> StopReason {
-        self.inner.stop.cancelled().await;
-        StopReason::Shutdown
+        let reason = self.inner.shared.halt.wait().await;
+        self.inner.tasks.wait().await;
+        reason
+    }
+}
+
+impl Inner {
+    /// Runs a task until the node stops.
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let token = self.token.clone();
+        self.tasks.spawn(async move {
+            token.run_until_cancelled(task).await;
+        });
+    }
+
+    /// From the first connection to the end.
+    async fn live(self: Arc<Self>, parts: Parts) {
+        let halt = self.shared.halt.clone();
+        tokio::select! {
+            () = self.run(parts) => {}
+            reason = halt.wait() => tracing::debug!(%reason, "stopping"),
+            () = self.token.cancelled() => halt.stop(StopReason::Shutdown),
+        }
+        if let Some(raft) = self.shared.raft() {
+            // An error means that it has ended already.
+            drop(raft.shutdown().await);
+        }
+        self.token.cancel();
+        if let Some(mesh) = self.shared.mesh() {
+            mesh.ended().await;
+        }
+        self.shared.set_mesh(None);
+    }
+
+    /// Runs until somebody stops it; returns earlier only where it cannot start.
+    async fn run(&self, parts: Parts) {
+        let Parts { machine, founding, handler, knocked, mesh, mesh_token } = parts;
+        let shared = &self.shared;
+        self.spawn(life::heed_refusals(Arc::clone(shared), mesh.clone()));
+        let belongs = if shared.config.rejoin {
+            self.rejoin(&handler, mesh, mesh_token).await
+        } else {
+            life::belong(shared, &knocked).await.map_err(|e| drop(shared.halt.store(e)))
+        };
+        if belongs.is_err() {
+            return;
+        }
+        if let Err(error) = life::start_raft(shared, machine).await {
+            shared.halt.stop(StopReason::Raft(error));
+            return;
+        }
+        self.spawn(life::campaign(Arc::clone(shared)));
+        self.spawn(life::found(Arc::clone(shared), founding, self.proposals.clone()));
+        std::future::pending::<()>().await;
+    }
+
+    /// Gets a Raft id, then connects anew under it. The reason of a failure is with `halt`.
+    async fn rejoin(
+        &self,
+        handler: &Arc<dyn Handler>,
+        mesh: Mesh,
+        mesh_token: CancellationToken,
+    ) -> Result<(), ()> {
+        let shared = &self.shared;
+        life::be_admitted(shared).await.map_err(|e| drop(shared.halt.store(e)))?;
+        mesh_token.cancel();
+        shared.set_mesh(None);
+        mesh.ended().await;
+        let mesh = life::connect(shared, handler, self.token.child_token())
+            .map_err(|e| shared.halt.stop(StopReason::Raft(e.to_string())))?;
+        self.spawn(life::heed_refusals(Arc::clone(shared), mesh));
+        Ok(())
+    }
+
+    /// Gives leadership to the live voter that has most of the log.
+    async fn hand_over(&self) {
+        let Some(raft) = self.shared.raft() else { return };
+        let mut metrics = raft.metrics();
+        let to = {
+            let metrics = metrics.borrow_watched();
+            if metrics.state != ServerState::Leader {
+                return;
+            }
+            let live = self.shared.live();
+            let matched = metrics.replication.iter().flatten();
+            let voters: Vec<u64> = metrics.membership_config.voter_ids().collect();
+            matched
+                .filter(|(id, _)| **id != self.shared.raft_id())
+                .filter(|(id, _)| live.contains(id) && voters.contains(id))
+                .max_by_key(|(_, at)| at.map(|at| at.index))
+                .map(|(id, _)| *id)
+        };
+        let Some(to) = to else { return };
+        let term = metrics.borrow_watched().current_term;
+        let text = format!("this node hands leadership over to node {}", seat_of(to));
+        self.shared.events.add(term, EventKind::Transfer, Some(seat_of(to)), text);
+        if raft.trigger().transfer_leader(to).await.is_err() {
+            return;
+        }
+        let gone = async {
+            while metrics.borrow_watched().state == ServerState::Leader {
+                if metrics.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        drop(tokio::time::timeout(HAND_OVER, gone).await);
     }
 }

@@ -1,0 +1,215 @@
+//! Changes of the membership, one at a time, all by the leader: it notes the
+//! incarnation of every member's data directory, admits a new directory as a
+//! learner under the next Raft id of its seat, and promotes it in its
+//! predecessor's place when it has caught up. It must not know sockets.
+
+use super::shared::{Leader, Raft, Shared, seat_of};
+use crate::limits;
+use crate::wire::raft::{AdmitAnswer, Member};
+use openraft::ChangeMembers;
+use openraft::async_runtime::watch::WatchReceiver as _;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+
+/// The leader looks at the membership this often.
+const LOOK: Duration = Duration::from_millis(200);
+/// A change takes at most this long; it may still come about later.
+const CHANGE_TIME: Duration = Duration::from_secs(5);
+/// A learner that lacks at most this many entries has caught up.
+const CAUGHT_UP: u64 = 64;
+
+/// Asks to admit a member; cheap to clone.
+#[derive(Clone)]
+pub struct Admissions {
+    ask: mpsc::Sender<(Member, oneshot::Sender<AdmitAnswer>)>,
+}
+
+/// The task's end.
+pub struct Upkeep {
+    shared: Arc<Shared>,
+    asked: mpsc::Receiver<(Member, oneshot::Sender<AdmitAnswer>)>,
+}
+
+/// The two ends.
+pub fn upkeep(shared: Arc<Shared>) -> (Admissions, Upkeep) {
+    let (ask, asked) = mpsc::channel(limits::NODES);
+    (Admissions { ask }, Upkeep { shared, asked })
+}
+
+impl Admissions {
+    /// The answer for a server that wants to be admitted.
+    pub async fn ask(&self, member: Member) -> AdmitAnswer {
+        let (tell, told) = oneshot::channel();
+        let busy = || AdmitAnswer::NotNow("the leader is busy".into());
+        if self.ask.try_send((member, tell)).is_err() {
+            return busy();
+        }
+        told.await.unwrap_or_else(|_| busy())
+    }
+}
+
+impl Upkeep {
+    /// Serves for as long as the node runs.
+    pub async fn run(mut self) {
+        let mut tick = tokio::time::interval(LOOK);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                asked = self.asked.recv() => {
+                    let Some((member, tell)) = asked else { return };
+                    // Nobody waits any more: it asks again.
+                    drop(tell.send(self.admit(member).await));
+                }
+                _ = tick.tick() => self.look().await,
+            }
+        }
+    }
+
+    async fn admit(&self, member: Member) -> AdmitAnswer {
+        match self.shared.leader() {
+            Leader::Me => {}
+            Leader::Other(seat) => return AdmitAnswer::Leader(seat),
+            Leader::Soon | Leader::Nobody => {
+                return AdmitAnswer::NotNow("there is no leader".into());
+            }
+        }
+        if !self.shared.config.seats.iter().any(|seat| seat.seat == member.seat) {
+            return AdmitAnswer::NotNow(format!("no seat {} in nodes.conf", member.seat));
+        }
+        let (Some(raft), Some(membership)) = (self.shared.raft(), self.shared.membership()) else {
+            return AdmitAnswer::NotNow("not running".into());
+        };
+        let members = membership.nodes().map(|(id, node)| (*id, node.clone())).collect();
+        let id = match next_id(&members, &member) {
+            NextId::Known(id) => return AdmitAnswer::Admitted(id),
+            NextId::New(id) => id,
+        };
+        let node = Member { raft_id: id, ..member };
+        let added = tokio::time::timeout(CHANGE_TIME, raft.add_learner(id, node, false)).await;
+        match added {
+            Ok(Ok(_)) => AdmitAnswer::Admitted(id),
+            Ok(Err(error)) => AdmitAnswer::NotNow(error.to_string()),
+            Err(_) => AdmitAnswer::NotNow("it takes long".into()),
+        }
+    }
+
+    async fn look(&self) {
+        if self.shared.leader() != Leader::Me {
+            return;
+        }
+        let Some(raft) = self.shared.raft() else { return };
+        let Some((change, retain)) = self.due(raft) else { return };
+        tracing::info!(%change, "the membership changes");
+        let changed = raft.change_membership(change, retain);
+        match tokio::time::timeout(CHANGE_TIME, changed).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the membership was not changed"),
+            Err(_) => tracing::warn!("the change of the membership takes long"),
+        }
+    }
+
+    /// The next change, if there is one, and whether voters that go stay as learners.
+    fn due(&self, raft: &Raft) -> Option<(ChangeMembers<u64, Member>, bool)> {
+        let metrics = raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let membership = &metrics.membership_config;
+        if membership.log_id() != metrics.committed_membership_config.log_id() {
+            return None;
+        }
+        let configs = membership.get_joint_config();
+        let voters = configs.last()?;
+        if configs.len() > 1 {
+            // A leader died between the two steps of a change.
+            return Some((ChangeMembers::ReplaceAllVoters(voters.clone()), false));
+        }
+        let unknown: BTreeMap<u64, Member> = membership
+            .nodes()
+            .filter(|(_, node)| node.incarnation.is_none())
+            .filter_map(|(id, node)| {
+                let incarnation = Some(self.incarnation(*id)?);
+                Some((*id, Member { incarnation, ..node.clone() }))
+            })
+            .collect();
+        if !unknown.is_empty() {
+            return Some((ChangeMembers::SetNodes(unknown), true));
+        }
+        let last = metrics.last_log_index.unwrap_or_default();
+        let matched = metrics.replication.as_ref()?;
+        let ready = |id: &u64| {
+            let index = matched.get(id).copied().flatten().map(|id| id.index);
+            index.is_some_and(|index| index + CAUGHT_UP >= last)
+        };
+        let learners = membership.nodes().map(|(id, _)| *id).filter(|id| !voters.contains(id));
+        let voters = promoted(voters, learners.filter(ready))?;
+        Some((ChangeMembers::ReplaceAllVoters(voters), false))
+    }
+
+    fn incarnation(&self, id: u64) -> Option<[u8; 16]> {
+        if id == self.shared.raft_id() {
+            return Some(self.shared.config.incarnation);
+        }
+        let mesh = self.shared.mesh()?;
+        let peers = mesh.peers();
+        let peers = peers.borrow();
+        let hello = peers.get(&seat_of(id))?;
+        (hello.raft_id == id && !hello.rejoin).then_some(hello.incarnation)
+    }
+}
+
+/// The Raft id for a data directory.
+#[derive(Debug, PartialEq, Eq)]
+enum NextId {
+    /// It was admitted before.
+    Known(u64),
+    /// The next one of its seat, which was never used.
+    New(u64),
+}
+
+fn next_id(members: &BTreeMap<u64, Member>, new: &Member) -> NextId {
+    let of_seat = || members.iter().filter(|(id, _)| seat_of(**id) == new.seat);
+    let same = |node: &Member| new.incarnation.is_some() && node.incarnation == new.incarnation;
+    if let Some((id, _)) = of_seat().find(|(_, node)| same(node)) {
+        return NextId::Known(*id);
+    }
+    let last = of_seat().map(|(id, _)| *id).max();
+    NextId::New(last.map_or(u64::from(new.seat), |id| id + 1000))
+}
+
+/// The voters with the first of `ready` in the place of its predecessors.
+fn promoted(voters: &BTreeSet<u64>, mut ready: impl Iterator<Item = u64>) -> Option<BTreeSet<u64>> {
+    let newer = |id: &u64| voters.iter().all(|v| seat_of(*v) != seat_of(*id) || v < id);
+    let id = ready.find(newer)?;
+    let stay = voters.iter().copied().filter(|v| seat_of(*v) != seat_of(id));
+    Some(stay.chain([id]).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn member(raft_id: u64, incarnation: u8) -> (u64, Member) {
+        let incarnation = Some([incarnation; 16]);
+        (raft_id, Member { raft_id, seat: seat_of(raft_id), incarnation, ..Member::default() })
+    }
+
+    #[test]
+    fn a_seat_filled_anew_gets_the_next_id_and_keeps_it() {
+        let members = BTreeMap::from([member(1, 1), member(2, 2), member(1002, 3)]);
+        let new = |seat, incarnation| member(seat, incarnation).1;
+        assert_eq!(next_id(&members, &new(1, 9)), NextId::New(1001));
+        assert_eq!(next_id(&members, &new(2, 9)), NextId::New(2002));
+        assert_eq!(next_id(&members, &new(2, 3)), NextId::Known(1002));
+        assert_eq!(next_id(&members, &new(3, 9)), NextId::New(3));
+    }
+
+    #[test]
+    fn a_learner_takes_the_place_of_its_predecessor_and_no_other() {
+        let voters = BTreeSet::from([1, 2, 3]);
+        let after = promoted(&voters, [1002].into_iter());
+        assert_eq!(after, Some(BTreeSet::from([1, 3, 1002])));
+        assert_eq!(promoted(&BTreeSet::from([1, 3, 2002]), [1002].into_iter()), None);
+        assert_eq!(promoted(&voters, std::iter::empty()), None);
+    }
+}

@@ -1,0 +1,199 @@
+//! What the parts of a node share. It decides nothing: it holds handles and the
+//! few facts that several parts look at.
+
+use super::NodeConfig;
+use super::events::Events;
+use super::halt::Halt;
+use super::kinds::{Kinds, RaftStoredMembership};
+use super::machine::{Applied, StateMachine};
+use super::mesh::Mesh;
+use super::tally::Tally;
+use crate::store::Store;
+use openraft::RaftMetrics;
+use openraft::ServerState;
+use openraft::async_runtime::watch::WatchReceiver as _;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+
+/// openraft's handle.
+pub type Raft = openraft::Raft<Kinds, StateMachine>;
+
+/// How long a leader may lead on the word of a majority: three heartbeats.
+pub const LEASE: Duration = Duration::from_millis(1500);
+
+/// The seat behind a Raft id.
+pub fn seat_of(raft_id: u64) -> u32 {
+    u32::try_from(raft_id % 1000).unwrap_or_default()
+}
+
+/// Where an item or a question goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leader {
+    /// This node leads and has applied an entry of its own term.
+    Me,
+    /// This node was elected; what its predecessors left is not applied yet.
+    Soon,
+    /// The server on this seat.
+    Other(u32),
+    /// Nobody is known.
+    Nobody,
+}
+
+/// See the module.
+pub struct Shared {
+    /// What the node was started with.
+    pub config: NodeConfig,
+    /// The node's memory.
+    pub store: Arc<dyn Store>,
+    /// Why the node stops.
+    pub halt: Halt,
+    /// The election history.
+    pub events: Events,
+    /// How far the state has come.
+    pub applied: Arc<Applied>,
+    /// Bytes of the log.
+    pub tally: Arc<Tally>,
+    raft_id: AtomicU64,
+    admitted: AtomicBool,
+    mesh: Mutex<Option<Mesh>>,
+    raft: OnceLock<Raft>,
+    running: watch::Sender<bool>,
+    heard: Mutex<Option<Instant>>,
+    acknowledged: Mutex<BTreeMap<u64, u64>>,
+}
+
+impl Shared {
+    /// Nothing runs yet.
+    pub fn new(
+        config: NodeConfig,
+        store: Arc<dyn Store>,
+        halt: Halt,
+        applied: Arc<Applied>,
+        tally: Arc<Tally>,
+    ) -> Self {
+        Self {
+            raft_id: AtomicU64::new(config.raft_id),
+            admitted: AtomicBool::new(false),
+            config,
+            store,
+            halt,
+            events: Events::default(),
+            applied,
+            tally,
+            mesh: Mutex::new(None),
+            raft: OnceLock::new(),
+            running: watch::Sender::new(false),
+            heard: Mutex::new(None),
+            acknowledged: Mutex::new(BTreeMap::new()),
+        }
+    }
+
+    /// This node's Raft id.
+    pub fn raft_id(&self) -> u64 {
+        self.raft_id.load(Ordering::Relaxed)
+    }
+
+    /// The node was admitted under another Raft id.
+    pub fn admit(&self, id: u64) {
+        self.raft_id.store(id, Ordering::Relaxed);
+        self.admitted.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a node that was started to rejoin has been admitted.
+    pub fn admitted(&self) -> bool {
+        self.admitted.load(Ordering::Relaxed)
+    }
+
+    /// The connections, while there are any.
+    pub fn mesh(&self) -> Option<Mesh> {
+        self.mesh.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The connections were opened, or are gone.
+    pub fn set_mesh(&self, mesh: Option<Mesh>) {
+        *self.mesh.lock().unwrap_or_else(PoisonError::into_inner) = mesh;
+    }
+
+    /// openraft, once it runs.
+    pub fn raft(&self) -> Option<&Raft> {
+        self.raft.get()
+    }
+
+    /// openraft runs. Only the first one counts.
+    pub fn set_raft(&self, raft: Raft) {
+        drop(self.raft.set(raft));
+        self.running.send_replace(true);
+    }
+
+    /// openraft, as soon as it runs.
+    pub async fn wait_for_raft(&self) -> Option<&Raft> {
+        let mut running = self.running.subscribe();
+        running.wait_for(|runs| *runs).await.ok()?;
+        self.raft()
+    }
+
+    /// openraft's view of itself.
+    pub fn metrics(&self) -> Option<RaftMetrics<Kinds>> {
+        self.raft().map(|raft| raft.metrics().borrow_watched().clone())
+    }
+
+    /// The leader was heard just now.
+    pub fn hear_leader(&self) {
+        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    /// How long ago the leader was heard.
+    pub fn silence(&self) -> Option<Duration> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).map(|at| at.elapsed())
+    }
+
+    /// Who leads, as far as this node knows.
+    pub fn leader(&self) -> Leader {
+        let Some(raft) = self.raft() else { return Leader::Nobody };
+        let metrics = raft.metrics();
+        let metrics = metrics.borrow_watched();
+        if metrics.state == ServerState::Leader {
+            let own = self.applied.last().is_some_and(|id| id.term == metrics.current_term);
+            return if own { Leader::Me } else { Leader::Soon };
+        }
+        match metrics.current_leader {
+            Some(id) if id != self.raft_id() && self.silence().is_some_and(|t| t < LEASE) => {
+                Leader::Other(seat_of(id))
+            }
+            _ => Leader::Nobody,
+        }
+    }
+
+    /// The peer with this Raft id acknowledged `index`, which is committed.
+    pub fn note_acknowledged(&self, raft_id: u64, index: u64) {
+        let mut all = self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = all.entry(raft_id).or_default();
+        *known = index.max(*known);
+    }
+
+    /// The highest committed index that the member on this seat acknowledged to us.
+    pub fn acknowledged_by_seat(&self, seat: u32) -> u64 {
+        let all = self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner);
+        let newest = all.iter().rfind(|(id, _)| seat_of(**id) == seat);
+        newest.map_or(0, |(_, index)| *index)
+    }
+
+    /// Raft ids that are live: this node's own, and those of live connections.
+    pub fn live(&self) -> BTreeSet<u64> {
+        let mut live = BTreeSet::from([self.raft_id()]);
+        if let Some(mesh) = self.mesh() {
+            let peers = mesh.peers();
+            let peers = peers.borrow();
+            live.extend(peers.values().filter(|hello| !hello.rejoin).map(|hello| hello.raft_id));
+        }
+        live
+    }
+
+    /// The membership that counts now, committed or not.
+    pub fn membership(&self) -> Option<Arc<RaftStoredMembership>> {
+        self.raft().map(|raft| Arc::clone(&raft.metrics().borrow_watched().membership_config))
+    }
+}
