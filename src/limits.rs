@@ -128,3 +128,23 @@ pub const MARKS: usize = 65_536;
 pub const MARKS_PER_COMMAND: usize = 1024;
 /// Marks are replicated at most this often.
 pub const MARKS_INTERVAL: Duration = Duration::from_millis(200);
+/// Messages of a client's outbox that have no outcome yet; `send` waits for room above it.
+pub const OUTBOX_MESSAGES: u64 = 16_384;
+/// Bytes of bodies in a client's outbox that have no outcome yet.
+pub const OUTBOX_BYTES: usize = 16 * 1024 * 1024;
+/// An outbox file is written anew when it is longer than this and mostly done, in bytes.
+pub const OUTBOX_FILE: u64 = 4 * 1024 * 1024;
+/// Events of a client that its user has not taken; above it the client stops reading its socket.
+pub const CLIENT_EVENTS: usize = 1024;
+/// Requests (history, look-ups) of a client that wait for their answer.
+pub const CLIENT_REQUESTS: usize = 64;
+/// Bytes of messages that a client holds because an earlier one of their conversation is missing.
+pub const CLIENT_HELD_BYTES: usize = 1024 * 1024;
+/// Conversations that a client names in `Resume`; more than this fit into no frame.
+pub const CLIENT_HAVE: usize = 16_384;
+/// Messages that a client asks for in one `Fetch`.
+pub const FETCH_MESSAGES: u64 = 512;
+/// Devices of one user on one machine: processes that chat at the same time.
+pub const DEVICES: u32 = 64;
+/// Redirects in a row that a client follows before it backs off.
+pub const REDIRECTS: u32 = 5;

@@ -2,11 +2,35 @@
 //! `--tail`, the benchmark and the tests all use it. It must not know screens,
 //! servers or Raft.
 
+pub mod device;
+pub mod outbox;
+pub mod session;
+pub mod status;
+
+mod backoff;
+mod dial;
+mod door;
+mod driver;
+mod find;
+mod handle;
+mod inbox;
+mod link;
+mod marks;
+mod outbox_file;
+mod pulse;
+mod pump;
+mod requests;
+mod sends;
+
+pub use crate::wire::message::{
+    ClusterState, ConversationInfo, MarkEntry, Member, ServerAddress, Status,
+};
+pub use handle::Client;
+
 use crate::chat::command::Target;
 use crate::chat::ids::{ConversationId, DeviceId, MessageId, UserId};
 use crate::chat::message::{Body, Run};
 use crate::chat::refusal::Refusal;
-use crate::wire::message::{ClusterState, ConversationInfo, MarkEntry};
 use std::path::PathBuf;
 
 /// How a client finds its cluster.
@@ -40,9 +64,11 @@ pub struct ClientConfig {
     pub finding: Finding,
     /// Who connects.
     pub account: Account,
-    /// The user's state directory, in which devices are; `None`: a device in memory (bench, tests).
+    /// The program's state directory, in which every user has devices ([`device`]); `None`: a
+    /// device in memory, which ends with the process (bench, tests).
     pub state_dir: Option<PathBuf>,
-    /// The device in memory, where `state_dir` is `None`; random if not given.
+    /// The device in memory, where `state_dir` is `None`; random if not given. A given one may
+    /// have sent before, so its first message waits for a server.
     pub device: Option<DeviceId>,
 }
 
@@ -99,6 +125,17 @@ pub enum ClientError {
     /// No answer in time; nothing is known about the outcome.
     #[error("no answer in time")]
     Timeout,
+}
+
+/// Answer to a look-up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoundUser {
+    /// Who.
+    pub user: UserId,
+    /// Their name, folded.
+    pub name: String,
+    /// The direct conversation with them, if anybody ever wrote.
+    pub conversation: Option<ConversationId>,
 }
 
 /// A message of the user's own, from typing to reading.

@@ -1,0 +1,297 @@
+//! A device: a directory of one user on this machine, held by one process at a
+//! time. It has the device's id, its token, its outbox and what `--tail` has
+//! printed. It must not know connections or what the token proves.
+//!
+//! ```text
+//! <state>/<user>/known.json         the cluster used last, and its servers
+//! <state>/<user>/devices/<n>/       lock  device.json  token  outbox  have.json
+//! ```
+
+use super::ClientError;
+use super::outbox::Outbox;
+use crate::chat::ids::{ClusterId, ConversationId, DeviceId};
+use crate::limits;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// A device that this process holds.
+#[derive(Debug)]
+pub struct Device {
+    /// Its id.
+    pub id: DeviceId,
+    /// The cluster that knows it, once there is one.
+    pub cluster: Option<ClusterId>,
+    /// What proves who it is.
+    pub token: Option<Bytes>,
+    /// Highest seq that was printed, per conversation.
+    pub have: BTreeMap<ConversationId, u64>,
+    place: Option<Place>,
+}
+
+/// The directory; dropping it frees the lock.
+#[derive(Debug)]
+struct Place {
+    dir: PathBuf,
+    #[expect(dead_code, reason = "holds the lock")]
+    lock: File,
+}
+
+/// The cluster that the user used last, kept for the next process.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Known {
+    /// The cluster's id, in hexadecimal.
+    pub cluster: String,
+    /// Its name.
+    pub name: String,
+    /// `host:port` of its servers.
+    pub servers: Vec<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Identity {
+    device: String,
+    #[serde(default)]
+    cluster: Option<String>,
+    #[serde(default)]
+    cluster_name: Option<String>,
+}
+
+impl Device {
+    /// A device without a directory; it ends with the process.
+    #[must_use]
+    pub fn memory(id: Option<DeviceId>) -> (Self, Outbox) {
+        let device = Self {
+            id: id.unwrap_or_else(random),
+            cluster: None,
+            token: None,
+            have: BTreeMap::new(),
+            place: None,
+        };
+        (device, Outbox::memory(id.is_none()))
+    }
+
+    /// Takes a device of `user` below `state` that nobody holds: the first with unfinished
+    /// messages, else the first, else a new one; of `cluster` (a name), if one is given.
+    ///
+    /// # Errors
+    /// The directories cannot be used, or every device is held.
+    pub fn take(
+        state: &Path,
+        user: &str,
+        cluster: Option<&str>,
+    ) -> Result<(Self, Outbox), ClientError> {
+        let devices = state.join(user).join("devices");
+        let failed = |why: io::Error| ClientError::State(format!("{}: {why}", devices.display()));
+        private_dir(&devices).map_err(failed)?;
+        let mut free: Option<(Self, Outbox)> = None;
+        for n in 1..=limits::DEVICES {
+            let dir = devices.join(n.to_string());
+            let new = !dir.exists();
+            if new && free.is_some() {
+                break;
+            }
+            let Some(found) = Self::open(&dir, cluster).map_err(failed)? else { continue };
+            if found.1.pending() > 0 {
+                return Ok(found);
+            }
+            free = free.or(Some(found));
+            if new {
+                break;
+            }
+        }
+        free.ok_or_else(|| {
+            ClientError::State(format!("{}: every device is in use", devices.display()))
+        })
+    }
+
+    /// Opens a device; `None` if another process holds it or another cluster knows it.
+    fn open(dir: &Path, cluster: Option<&str>) -> io::Result<Option<(Self, Outbox)>> {
+        private_dir(dir)?;
+        let lock = dir.join("lock");
+        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(lock)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::Error(why)) => return Err(why),
+        }
+        let identity = read_json::<Identity>(&dir.join("device.json"))?;
+        let name = identity.as_ref().and_then(|i| i.cluster_name.as_deref());
+        if cluster.is_some() && name.is_some() && cluster != name {
+            return Ok(None);
+        }
+        let id = identity.as_ref().and_then(|i| DeviceId::parse(&i.device));
+        let mut device = Self {
+            id: id.unwrap_or_else(random),
+            cluster: identity.and_then(|i| ClusterId::parse(&i.cluster?)),
+            token: read_token(&dir.join("token"))?,
+            have: read_have(&dir.join("have.json"))?,
+            place: Some(Place { dir: dir.to_path_buf(), lock }),
+        };
+        let outbox = dir.join("outbox");
+        if id.is_none() {
+            // Numbers belong to an id: without it the old messages cannot be finished.
+            device.token = None;
+            device.have.clear();
+            if outbox.exists() {
+                fs::rename(&outbox, dir.join("outbox.orphaned"))?;
+            }
+            device.save_identity(None)?;
+        }
+        Ok(Some((device, Outbox::open(&outbox)?)))
+    }
+
+    /// Remembers which cluster knows the device.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn bind(&mut self, cluster: ClusterId, name: &str) -> io::Result<()> {
+        self.cluster = Some(cluster);
+        self.save_identity(Some(name))
+    }
+
+    /// Becomes another device, which no cluster knows.
+    ///
+    /// # Errors
+    /// The files cannot be written.
+    pub fn renew(&mut self) -> io::Result<()> {
+        self.id = random();
+        self.cluster = None;
+        self.set_token(None)?;
+        self.save_have(BTreeMap::new())?;
+        self.save_identity(None)
+    }
+
+    /// Keeps the token, readable for this user alone, or forgets it.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn set_token(&mut self, token: Option<Bytes>) -> io::Result<()> {
+        if let Some(place) = &self.place {
+            let file = place.dir.join("token");
+            match &token {
+                Some(token) => replace(&file, &hex(token), Keep::Synced)?,
+                None if file.exists() => fs::remove_file(file)?,
+                None => {}
+            }
+        }
+        self.token = token;
+        Ok(())
+    }
+
+    /// Remembers what was printed.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn save_have(&mut self, have: BTreeMap<ConversationId, u64>) -> io::Result<()> {
+        self.have = have;
+        let Some(place) = &self.place else { return Ok(()) };
+        let rows: BTreeMap<String, u64> =
+            self.have.iter().map(|(id, seq)| (id.to_string(), *seq)).collect();
+        replace(&place.dir.join("have.json"), &json(&rows), Keep::Written)
+    }
+
+    /// Lets another process take the device.
+    pub fn release(&mut self) {
+        self.place = None;
+    }
+
+    fn save_identity(&self, cluster_name: Option<&str>) -> io::Result<()> {
+        let Some(place) = &self.place else { return Ok(()) };
+        let identity = Identity {
+            device: self.id.to_string(),
+            cluster: self.cluster.map(|c| c.to_string()),
+            cluster_name: cluster_name.map(str::to_owned),
+        };
+        replace(&place.dir.join("device.json"), &json(&identity), Keep::Synced)
+    }
+}
+
+impl Known {
+    /// What `user` used last, if anything; a damaged file is nothing.
+    #[must_use]
+    pub fn load(state: &Path, user: &str) -> Option<Self> {
+        read_json(&state.join(user).join("known.json")).ok().flatten()
+    }
+
+    /// Keeps it for the next process.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn save(&self, state: &Path, user: &str) -> io::Result<()> {
+        replace(&state.join(user).join("known.json"), &json(self), Keep::Written)
+    }
+}
+
+fn random() -> DeviceId {
+    DeviceId(rand::random())
+}
+
+fn hex(bytes: &[u8]) -> Vec<u8> {
+    bytes.iter().flat_map(|b| format!("{b:02x}").into_bytes()).collect()
+}
+
+fn json(value: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec_pretty(value).unwrap_or_default()
+}
+
+/// Reads a small file of ours; one that is damaged counts as missing.
+fn read_json<T: for<'de> Deserialize<'de>>(path: &Path) -> io::Result<Option<T>> {
+    Ok(read(path)?.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
+}
+
+fn read_token(path: &Path) -> io::Result<Option<Bytes>> {
+    let Some(text) = read(path)? else { return Ok(None) };
+    let digits = text.trim_ascii();
+    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+    let token: Option<Vec<u8>> = digits.chunks(2).map(byte).collect();
+    Ok(token.filter(|t| !t.is_empty()).map(Bytes::from))
+}
+
+fn read_have(path: &Path) -> io::Result<BTreeMap<ConversationId, u64>> {
+    let rows = read_json::<BTreeMap<String, u64>>(path)?.unwrap_or_default();
+    let parse = |id: &str| u64::from_str_radix(id, 16).ok().map(ConversationId);
+    Ok(rows.iter().filter_map(|(id, seq)| Some((parse(id)?, *seq))).collect())
+}
+
+fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    match fs::read(path) {
+        Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(None),
+        other => other.map(Some),
+    }
+}
+
+/// What a file must survive.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Keep {
+    /// The end of the process.
+    Written,
+    /// A power failure.
+    Synced,
+}
+
+/// Writes a file that is there whole or not at all, readable for this user alone.
+fn replace(path: &Path, bytes: &[u8], keep: Keep) -> io::Result<()> {
+    let new = path.with_extension("tmp");
+    let mut options = OpenOptions::new();
+    options.create(true).write(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(&new)?;
+    file.write_all(bytes)?;
+    if keep == Keep::Synced {
+        file.sync_data()?;
+    }
+    fs::rename(new, path)
+}
+
+fn private_dir(path: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
+}

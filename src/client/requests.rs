@@ -1,0 +1,201 @@
+//! Questions to the server and their answers: history, look-ups, and the gaps of
+//! the inbox. A question survives the connection it was asked on. It must not know
+//! who asked, only by which handle.
+
+use super::inbox::Missing;
+use super::{ClientError, FoundUser};
+use crate::chat::ids::ConversationId;
+use crate::chat::message::Run;
+use crate::chat::refusal::Refusal;
+use crate::wire::message::{ClientMsg, Fetch, ServerMsg};
+use std::collections::{BTreeMap, VecDeque};
+
+/// Questions that are with the server at a time; a server takes no more of one client.
+const IN_FLIGHT: usize = 8;
+/// A question that the server was too busy for is asked again after this time.
+const AGAIN_MS: u64 = 500;
+
+/// A question of the program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// Who has this name?
+    Lookup(String),
+    /// The messages of a conversation, both seqs included.
+    History {
+        /// Where.
+        conversation: ConversationId,
+        /// First seq.
+        from: u64,
+        /// Last seq.
+        to: u64,
+        /// A quorum read.
+        current: bool,
+    },
+}
+
+/// What became of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// A user.
+    Found(FoundUser),
+    /// In order of seq.
+    History(Vec<Run>),
+}
+
+/// Something that an answer brought.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// For the one with this handle.
+    To(u64, Result<Answer, ClientError>),
+    /// For the inbox.
+    Gap(ConversationId, Vec<Run>),
+}
+
+#[derive(Clone, Debug)]
+enum Asker {
+    Handle(u64),
+    Inbox,
+}
+
+#[derive(Clone, Debug)]
+struct Asked {
+    asker: Asker,
+    question: Question,
+    /// Pages that have come.
+    runs: Vec<Run>,
+}
+
+/// All open questions.
+#[derive(Debug, Default)]
+pub struct Requests {
+    last: u32,
+    in_flight: BTreeMap<u32, Asked>,
+    waiting: VecDeque<(u64, Asked)>,
+}
+
+impl Requests {
+    /// Takes a question of the program.
+    pub fn ask(&mut self, handle: u64, question: Question) {
+        let asker = Asker::Handle(handle);
+        self.waiting.push_back((0, Asked { asker, question, runs: Vec::new() }));
+    }
+
+    /// Takes a gap of the inbox.
+    pub fn fetch(&mut self, missing: Missing) {
+        let Missing { conversation, from, to } = missing;
+        let question = Question::History { conversation, from, to, current: false };
+        self.waiting.push_front((0, Asked { asker: Asker::Inbox, question, runs: Vec::new() }));
+    }
+
+    /// Nobody waits for the answers to `handle` any more.
+    pub fn forget(&mut self, handle: u64) {
+        let other = |asked: &Asked| !matches!(asked.asker, Asker::Handle(h) if h == handle);
+        self.waiting.retain(|(_, asked)| other(asked));
+        self.in_flight.retain(|_, asked| other(asked));
+    }
+
+    /// The connection is gone: the program's questions are asked on the next one.
+    pub fn lost(&mut self) {
+        let asked = std::mem::take(&mut self.in_flight).into_values();
+        let waiting = std::mem::take(&mut self.waiting).into_iter().map(|(_, asked)| asked);
+        let program = asked.chain(waiting).filter(|a| matches!(a.asker, Asker::Handle(_)));
+        self.waiting = program.map(|asked| (0, asked)).collect();
+    }
+
+    /// True while an answer is awaited.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        !self.in_flight.is_empty()
+    }
+
+    /// The frames that may be sent now.
+    pub fn pump(&mut self, now: u64) -> Vec<ClientMsg> {
+        let mut frames = Vec::new();
+        let mut later = VecDeque::new();
+        while self.in_flight.len() < IN_FLIGHT
+            && let Some((at, asked)) = self.waiting.pop_front()
+        {
+            if now < at {
+                later.push_back((at, asked));
+                continue;
+            }
+            self.last = self.last.wrapping_add(1).max(1);
+            frames.push(frame(self.last, &asked.question));
+            self.in_flight.insert(self.last, asked);
+        }
+        self.waiting.append(&mut later);
+        frames
+    }
+
+    /// When [`Requests::pump`] has something to send.
+    #[must_use]
+    pub fn wake(&self) -> Option<u64> {
+        let room = self.in_flight.len() < IN_FLIGHT;
+        self.waiting.iter().map(|(at, _)| *at).min().filter(|_| room)
+    }
+
+    /// The server answered.
+    pub fn answer(&mut self, now: u64, message: ServerMsg) -> Option<Reply> {
+        match message {
+            ServerMsg::Found { request, user, name, conversation } => {
+                let asked = self.in_flight.remove(&request)?;
+                let found = FoundUser { user, name, conversation };
+                reply(asked.asker, Ok(Answer::Found(found)))
+            }
+            ServerMsg::History { request, to, runs, .. } => self.page(request, to, runs),
+            ServerMsg::Refused { request, refusal, .. } => {
+                let asked = self.in_flight.remove(&request)?;
+                match (refusal, &asked.asker, &asked.question) {
+                    (_, Asker::Inbox, Question::History { conversation, .. }) => {
+                        Some(Reply::Gap(*conversation, Vec::new()))
+                    }
+                    (Refusal::Overloaded, ..) => {
+                        self.waiting.push_back((now + AGAIN_MS, asked));
+                        None
+                    }
+                    _ => reply(asked.asker, Err(ClientError::Refused(refusal))),
+                }
+            }
+            _ => None,
+        }
+    }
+
+    /// A page of history; a full one is followed by the next.
+    fn page(&mut self, request: u32, upto: u64, mut runs: Vec<Run>) -> Option<Reply> {
+        let mut asked = self.in_flight.remove(&request)?;
+        let Question::History { conversation, from, to, .. } = &mut asked.question else {
+            return None;
+        };
+        if matches!(asked.asker, Asker::Inbox) {
+            return Some(Reply::Gap(*conversation, runs));
+        }
+        let more = upto < *to && upto >= *from && !runs.is_empty();
+        *from = upto.saturating_add(1);
+        asked.runs.append(&mut runs);
+        if more {
+            self.waiting.push_front((0, asked));
+            return None;
+        }
+        reply(asked.asker, Ok(Answer::History(asked.runs)))
+    }
+}
+
+fn reply(asker: Asker, result: Result<Answer, ClientError>) -> Option<Reply> {
+    match asker {
+        Asker::Handle(handle) => Some(Reply::To(handle, result)),
+        Asker::Inbox => None,
+    }
+}
+
+fn frame(request: u32, question: &Question) -> ClientMsg {
+    match question {
+        Question::Lookup(name) => ClientMsg::Lookup { request, name: name.clone() },
+        Question::History { conversation, from, to, current } => ClientMsg::Fetch(Fetch {
+            request,
+            conversation: *conversation,
+            from: *from,
+            to: *to,
+            current: *current,
+        }),
+    }
+}

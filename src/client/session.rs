@@ -1,0 +1,518 @@
+//! The client's side of the protocol without any I/O: what happened goes in with
+//! the time, what to do comes out. It outlives connections: own messages keep
+//! their order and conversations stay dense from one to the next. It must not know
+//! sockets, files, clocks or how servers are found.
+
+use super::inbox::Inbox;
+use super::marks::Marks;
+use super::pulse::{Beat, Pulse};
+use super::requests::{Answer, Question, Reply, Requests};
+use super::sends::{Sends, Settled};
+use super::{Account, ClientError, ClientEvent, Connection, Outgoing};
+use crate::chat::ids::{ClusterId, ConversationId, DeviceId, Group, Position, UserId};
+use crate::chat::message::Run;
+use crate::limits;
+use crate::wire::message::{
+    Ack, ClientMsg, ConversationInfo, Cursor, MarkEntry, Ready, ServerAddress, ServerMsg,
+};
+use bytes::Bytes;
+use std::collections::{BTreeMap, VecDeque};
+
+/// What to do, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Send this to the server.
+    Send(ClientMsg),
+    /// Tell the program.
+    Event(ClientEvent),
+    /// Every own message up to this number has its outcome.
+    Confirmed(u64),
+    /// Logged in; the server knows this many of the device's messages.
+    Settle(u64),
+    /// Keep the device's token, or forget it.
+    Token(Option<Bytes>),
+    /// This cluster knows the device; keep its servers.
+    Known(Known),
+    /// Become a new device and connect again: this cluster does not know the old one.
+    Renew,
+    /// Answers the question with this handle.
+    Reply(u64, Result<Answer, ClientError>),
+    /// Connect to this server instead.
+    Redirect(ServerAddress),
+    /// Drop the connection and find another one, not before `retry_ms`.
+    Close {
+        /// Milliseconds; `None`: as soon as the back-off allows.
+        retry_ms: Option<u64>,
+        /// For a person.
+        why: String,
+    },
+    /// Nothing will help: end.
+    Failed(ClientError),
+}
+
+/// A cluster, as its servers present themselves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// Its id.
+    pub cluster: ClusterId,
+    /// Its name.
+    pub name: String,
+    /// Its servers.
+    pub servers: Vec<ServerAddress>,
+}
+
+/// Who connects with what.
+#[derive(Clone)]
+pub struct Identity {
+    /// Name, password, whether to register.
+    pub account: Account,
+    /// The device.
+    pub device: DeviceId,
+    /// Its token.
+    pub token: Option<Bytes>,
+    /// The cluster that knows it.
+    pub cluster: Option<ClusterId>,
+    /// Own messages up to this number have their outcome.
+    pub done: u64,
+    /// Seqs that an earlier process had handed on for good.
+    pub had: BTreeMap<ConversationId, u64>,
+}
+
+/// How far a connection has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// There is none.
+    Down,
+    /// The hello is not answered.
+    Hello,
+    /// The token, the login or the registration is not answered.
+    Door,
+    /// Conversations are being told.
+    Resuming,
+    /// Messages flow.
+    Live,
+}
+
+/// The client's side of the protocol.
+pub struct Session {
+    pub(super) identity: Identity,
+    pub(super) phase: Phase,
+    /// The connection has until then to become live.
+    pub(super) deadline: u64,
+    /// `host:port`.
+    pub(super) server: String,
+    pub(super) seat: u32,
+    pub(super) cluster: ClusterId,
+    pub(super) cluster_name: String,
+    generation: u64,
+    pub(super) user: UserId,
+    /// Highest log index seen, of `cluster` and `generation`.
+    index: u64,
+    redirects: u32,
+    /// The user was to be registered and is not new.
+    pub(super) name_was_taken: bool,
+    /// Once live, the cluster does not change any more.
+    pub(super) was_live: bool,
+    sends: Sends,
+    inbox: Inbox,
+    marks: Marks,
+    requests: Requests,
+    pulse: Pulse,
+    pings: u64,
+    pub(super) out: VecDeque<Output>,
+}
+
+impl Session {
+    /// A session that is not connected yet.
+    #[must_use]
+    pub fn new(identity: Identity) -> Self {
+        Self {
+            sends: Sends::new(identity.done),
+            inbox: Inbox::new(identity.had.clone()),
+            identity,
+            phase: Phase::Down,
+            deadline: 0,
+            server: String::new(),
+            seat: 0,
+            cluster: ClusterId::default(),
+            cluster_name: String::new(),
+            generation: 0,
+            user: UserId::default(),
+            index: 0,
+            redirects: 0,
+            name_was_taken: false,
+            was_live: false,
+            marks: Marks::default(),
+            requests: Requests::default(),
+            pulse: Pulse::new(0),
+            pings: 0,
+            out: VecDeque::new(),
+        }
+    }
+
+    /// The next thing to do.
+    pub fn pop(&mut self) -> Option<Output> {
+        self.out.pop_front()
+    }
+
+    /// True while messages flow.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        self.phase == Phase::Live
+    }
+
+    /// True while there is a connection.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        self.phase != Phase::Down
+    }
+
+    /// Nothing will help.
+    pub fn on_hopeless(&mut self, error: ClientError) {
+        self.out.push_back(Output::Failed(error));
+    }
+
+    /// The highest number that was queued.
+    #[must_use]
+    pub fn last_queued(&self) -> u64 {
+        self.sends.last()
+    }
+
+    /// Bytes held because something before them is missing.
+    #[must_use]
+    pub const fn held_bytes(&self) -> usize {
+        self.inbox.held_bytes()
+    }
+
+    /// A connection to `server` (`host:port`) stands. `placed`: a redirect led here.
+    pub fn on_connected(&mut self, now: u64, server: String, placed: bool) {
+        self.server = server;
+        self.redirects = if placed { self.redirects + 1 } else { 0 };
+        self.pulse = Pulse::new(now);
+        self.say_hello(now, placed);
+    }
+
+    /// The connection is gone.
+    pub fn on_lost(&mut self) {
+        self.phase = Phase::Down;
+        self.sends.lost();
+        self.inbox.lost();
+        self.requests.lost();
+    }
+
+    /// Own messages, in order of their numbers.
+    pub fn queue(&mut self, now: u64, messages: Vec<Outgoing>) {
+        for message in messages {
+            self.sends.queue(message.clone());
+            self.event(ClientEvent::Queued(message));
+        }
+        self.pump(now);
+    }
+
+    /// A question, whose answer comes as [`Output::Reply`].
+    pub fn ask(&mut self, now: u64, handle: u64, question: Question) {
+        self.requests.ask(handle, question);
+        self.pump(now);
+    }
+
+    /// Nobody waits for that answer any more.
+    pub fn forget(&mut self, handle: u64) {
+        self.requests.forget(handle);
+    }
+
+    /// The user's own marks.
+    pub fn mark(&mut self, now: u64, id: ConversationId, delivered: u64, read: u64) {
+        self.marks.want(id, delivered, read);
+        self.pump(now);
+    }
+
+    /// True if nobody but this user wrote the run, so that delivery tells nobody anything.
+    #[must_use]
+    pub fn is_own(&self, run: &Run) -> bool {
+        run.sender == self.user
+    }
+
+    /// Nothing can be heard because nobody reads.
+    pub fn on_deaf(&mut self, now: u64) {
+        self.pulse.heard(now);
+    }
+
+    /// Time passed.
+    pub fn on_tick(&mut self, now: u64) {
+        match self.phase {
+            Phase::Down => {}
+            Phase::Live => {
+                self.sends.tick(now);
+                for missing in self.inbox.tick(now) {
+                    self.requests.fetch(missing);
+                }
+                self.beat(now);
+                self.pump(now);
+            }
+            _ if now >= self.deadline => self.close(None, "the server does not answer"),
+            _ => {}
+        }
+    }
+
+    /// When [`Session::on_tick`] has something to do.
+    #[must_use]
+    pub fn wake(&self) -> Option<u64> {
+        match self.phase {
+            Phase::Down => None,
+            Phase::Live => {
+                let waits = [
+                    Some(self.pulse.wake(self.outstanding())),
+                    self.sends.wake(),
+                    self.inbox.wake(),
+                    self.marks.wake(),
+                    self.requests.wake(),
+                ];
+                waits.into_iter().flatten().min()
+            }
+            _ => Some(self.deadline),
+        }
+    }
+
+    fn outstanding(&self) -> bool {
+        self.sends.is_waiting() || self.requests.is_waiting()
+    }
+
+    fn beat(&mut self, now: u64) {
+        match self.pulse.beat(now, self.outstanding()) {
+            Beat::Rest => {}
+            Beat::Ping => {
+                self.pings += 1;
+                self.out.push_back(Output::Send(ClientMsg::Ping(self.pings)));
+            }
+            Beat::Dead => self.close(None, "the server does not answer"),
+        }
+    }
+
+    /// Sends what may be sent now.
+    fn pump(&mut self, now: u64) {
+        if self.phase != Phase::Live {
+            return;
+        }
+        let mut frames = self.sends.pump(now);
+        frames.extend(self.marks.flush(now).map(ClientMsg::Mark));
+        frames.extend(self.requests.pump(now));
+        self.out.extend(frames.into_iter().map(Output::Send));
+    }
+
+    /// The server said something.
+    pub fn on_msg(&mut self, now: u64, message: ServerMsg) {
+        self.pulse.heard(now);
+        match (self.phase, message) {
+            (Phase::Down, _) | (_, ServerMsg::Pong(_)) => {}
+            (_, ServerMsg::GoAway { retry_after_ms, text }) => {
+                self.close(Some(u64::from(retry_after_ms)), text);
+            }
+            (_, ServerMsg::Cluster(state)) => self.event(ClientEvent::Cluster(state)),
+            (Phase::Hello, message) => self.on_greeting(now, message),
+            (Phase::Door, message) => self.at_the_door(now, message),
+            (_, message) => {
+                self.inside(now, message);
+                self.pump(now);
+            }
+        }
+    }
+
+    pub(super) fn on_redirect(&mut self, to: ServerAddress) {
+        if self.redirects >= limits::REDIRECTS {
+            return self.close(None, "sent from server to server without end");
+        }
+        self.on_lost();
+        self.out.push_back(Output::Redirect(to));
+    }
+
+    /// A restore begins a new generation: what was seen of the old one means nothing then.
+    pub(super) fn on_generation(&mut self, generation: u64) {
+        if self.generation != generation {
+            self.generation = generation;
+            self.index = 0;
+            if self.was_live {
+                self.inbox = Inbox::new(BTreeMap::new());
+            }
+        }
+    }
+
+    /// Asks for everything that this device lacks.
+    pub(super) fn resume(&mut self) {
+        self.phase = Phase::Resuming;
+        let cursor = if self.was_live {
+            let positions = vec![Position { group: 0, index: self.index }];
+            Cursor { cluster: self.cluster, generation: self.generation, positions }
+        } else {
+            Cursor::default()
+        };
+        self.out.push_back(Output::Send(ClientMsg::Resume { cursor, have: self.inbox.have() }));
+    }
+
+    fn inside(&mut self, now: u64, message: ServerMsg) {
+        match message {
+            ServerMsg::Conversations(infos) => {
+                infos.into_iter().for_each(|info| self.on_conversation(now, info));
+            }
+            ServerMsg::Ready(ready) => self.on_ready(now, ready),
+            ServerMsg::Push { runs, index } => {
+                self.index = self.index.max(index);
+                self.on_runs(now, runs);
+            }
+            ServerMsg::Ack(ack) => self.on_ack(now, &ack),
+            ServerMsg::Marked(marks) => marks.into_iter().for_each(|mark| self.on_marked(mark)),
+            ServerMsg::Busy { retry_after_ms } => {
+                self.sends.busy(now, u64::from(retry_after_ms));
+            }
+            // Of the connection: what it refuses is told by the text.
+            ServerMsg::Refused { request: 0, refusal, text } => {
+                let why = if text.is_empty() { refusal.to_string() } else { text };
+                self.close(None, why);
+            }
+            message @ (ServerMsg::Found { .. }
+            | ServerMsg::History { .. }
+            | ServerMsg::Refused { .. }) => self.on_answer(now, message),
+            _ => {}
+        }
+    }
+
+    fn on_ready(&mut self, now: u64, ready: Ready) {
+        if self.phase == Phase::Live {
+            return;
+        }
+        let group = |sends: &[(Group, u64)]| sends.iter().find(|s| s.0 == 0).map_or(0, |s| s.1);
+        let last = group(&ready.sends);
+        self.out.push_back(Output::Settle(last));
+        self.sends.ready(now, last, ready.window, ready.window_bytes);
+        let index = ready.cursor.positions.iter().filter(|p| p.group == 0).map(|p| p.index).max();
+        self.index = self.index.max(index.unwrap_or(0));
+        self.phase = Phase::Live;
+        self.was_live = true;
+        self.redirects = 0;
+        self.inbox.ready(now);
+        self.marks.ready();
+        self.event(ClientEvent::Connection(Connection::Ready {
+            server: self.server.clone(),
+            seat: self.seat,
+            cluster: self.cluster_name.clone(),
+            user: self.user,
+        }));
+    }
+
+    fn on_conversation(&mut self, now: u64, info: ConversationInfo) {
+        let own = info.members.iter().find(|m| m.user == self.user);
+        let (delivered, read) = own.map_or((0, 0), |m| (m.delivered, m.read));
+        let (id, last) = (info.id, info.last_seq);
+        self.marks.learn(id, delivered, read);
+        self.event(ClientEvent::Conversation(info));
+        self.inbox.known(now, id, read, last);
+    }
+
+    fn on_marked(&mut self, mark: MarkEntry) {
+        if mark.user == Some(self.user) {
+            self.marks.learn(mark.conversation, mark.delivered, mark.read);
+        }
+        self.event(ClientEvent::Marked(mark));
+    }
+
+    fn on_ack(&mut self, now: u64, ack: &Ack) {
+        self.index = self.index.max(ack.index);
+        let settled = self.sends.ack(now, ack);
+        self.on_settled(now, settled);
+    }
+
+    /// Outcomes of own messages; the committed ones join their conversation.
+    fn on_settled(&mut self, now: u64, settled: Vec<Settled>) {
+        if settled.is_empty() {
+            return;
+        }
+        for one in settled {
+            let mut run = match one {
+                Settled::Refused(number, refusal) => {
+                    self.event(ClientEvent::Refused { number, refusal });
+                    continue;
+                }
+                Settled::Committed(run) => run,
+            };
+            run.sender = self.user;
+            run.origin = self.cluster;
+            run.device = self.identity.device;
+            self.event(ClientEvent::Committed {
+                first_number: run.first_number,
+                count: run.count(),
+                id: run.id(0),
+                conversation: run.conversation,
+                first_seq: run.first_seq,
+                at_ms: run.at_ms,
+            });
+            self.insert(now, run);
+        }
+        self.out.push_back(Output::Confirmed(self.sends.acked()));
+    }
+
+    /// Messages that stand in conversations, from a push or from history.
+    fn on_runs(&mut self, now: u64, runs: Vec<Run>) {
+        for run in runs {
+            if run.bodies.is_empty() || run.first_seq == 0 {
+                continue;
+            }
+            if run.device == self.identity.device && run.group == 0 {
+                let mut settled = Vec::new();
+                let in_turn = self.sends.seen(now, &run, &mut settled);
+                self.on_settled(now, settled);
+                if !in_turn {
+                    // Its outcome will come behind those of smaller numbers, and with it this.
+                    continue;
+                }
+            }
+            self.insert(now, run);
+        }
+    }
+
+    fn insert(&mut self, now: u64, run: Run) {
+        let mut runs = Vec::new();
+        self.inbox.insert(now, run, &mut runs);
+        for run in runs {
+            if self.is_own(&run) {
+                self.marks.wrote(run.conversation, run.first_seq, run.last_seq());
+            }
+            self.event(ClientEvent::Messages(run));
+        }
+    }
+
+    fn on_answer(&mut self, now: u64, message: ServerMsg) {
+        match self.requests.answer(now, message) {
+            None => {}
+            Some(Reply::To(handle, result)) => self.out.push_back(Output::Reply(handle, result)),
+            Some(Reply::Gap(id, runs)) => {
+                let before = self.inbox.next(id);
+                self.on_runs(now, runs);
+                self.inbox.fetched(now, id, self.inbox.next(id) != before);
+            }
+        }
+    }
+
+    /// Gives the connection up.
+    pub(super) fn close(&mut self, retry_ms: Option<u64>, why: impl Into<String>) {
+        self.on_lost();
+        self.out.push_back(Output::Close { retry_ms, why: why.into() });
+    }
+
+    pub(super) fn event(&mut self, event: ClientEvent) {
+        self.out.push_back(Output::Event(event));
+    }
+
+    /// True while own messages have no outcome.
+    pub(super) fn has_unsent(&self) -> bool {
+        self.sends.is_waiting()
+    }
+
+    /// Everything of another cluster is forgotten; only before the first time live.
+    pub fn renewed(&mut self, device: DeviceId) {
+        self.identity.device = device;
+        self.identity.token = None;
+        self.identity.cluster = None;
+        self.sends = Sends::new(0);
+        self.inbox = Inbox::new(BTreeMap::new());
+        self.marks = Marks::default();
+    }
+}
