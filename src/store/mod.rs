@@ -2,9 +2,14 @@
 //! backends, one conformance suite for all. It must not know openraft, sessions
 //! or what a log entry means: payloads are bytes.
 
+pub mod embedded;
 pub mod identity;
 pub mod memory;
 
+#[cfg(test)]
+mod conformance;
+#[cfg(test)]
+mod samples;
 mod tables;
 
 pub use crate::wire::record;

@@ -53,6 +53,8 @@ struct Source {
     /// Relative to the project.
     name: String,
     text: String,
+    /// Compiled for tests alone.
+    test: bool,
 }
 
 impl Source {
@@ -71,20 +73,25 @@ impl Source {
 
     /// The same without its tests, which stand at the end of a file or in one of their own.
     fn shipped(&self) -> impl Iterator<Item = (usize, &str)> {
-        let tests = self.is_test();
         let mut lines = self.text.lines();
         let end = lines
             .position(|line| line == "#[cfg(test)]")
             .filter(|at| self.text.lines().nth(at + 1).is_some_and(|next| next.ends_with('{')));
-        self.code().filter(move |(n, _)| !tests && end.is_none_or(|end| *n <= end))
+        self.code().filter(move |(n, _)| !self.test && end.is_none_or(|end| *n <= end))
     }
 
-    fn is_test(&self) -> bool {
-        let parts = Path::new(&self.name).components().map(|part| part.as_os_str());
-        parts.into_iter().any(|part| {
-            let part = part.to_string_lossy();
-            part == "tests" || part == "tests.rs" || part.ends_with("_test.rs")
-        })
+    /// Files of the modules that it declares for tests alone, without their ending.
+    fn test_modules(&self) -> Vec<String> {
+        let dir = self.name.trim_end_matches(".rs");
+        let dir = ["/mod", "/lib", "/main"].iter().find_map(|end| dir.strip_suffix(end));
+        let dir = dir.unwrap_or(self.name.trim_end_matches(".rs"));
+        let lines = self.text.lines().zip(self.text.lines().skip(1));
+        let declared =
+            lines.filter(|(line, _)| line.trim() == "#[cfg(test)]").filter_map(|(_, next)| {
+                let (_, module) = next.split_once("mod ")?;
+                module.strip_suffix(';')
+            });
+        declared.map(|module| format!("{dir}/{module}")).collect()
     }
 }
 
@@ -106,12 +113,19 @@ fn files(dir: &str, wanted: &dyn Fn(&str) -> bool) -> Vec<Source> {
             if path.is_dir() {
                 dirs.push(path);
             } else if wanted(&name) {
-                found.push(Source { text: read(&name), name });
+                let test = name.starts_with("tests/");
+                found.push(Source { text: read(&name), name, test });
             }
         }
     }
     found.sort_by(|a, b| a.name.cmp(&b.name));
     assert!(!found.is_empty(), "nothing in {dir}");
+    let tests: Vec<_> = found.iter().flat_map(Source::test_modules).collect();
+    for source in &mut found {
+        source.test |= tests.iter().any(|test| {
+            source.name.strip_prefix(test.as_str()).is_some_and(|rest| rest.starts_with(['.', '/']))
+        });
+    }
     found
 }
 
@@ -262,9 +276,10 @@ fn long_functions(source: &Source) -> Vec<String> {
         let code = line.trim_start();
         let indent = line.len() - code.len();
         let head = code.split('(').next().unwrap_or("");
+        let declared = lines[at..].iter().find(|line| line.ends_with([';', '{']));
         if code.starts_with("//")
             || !head.split(' ').any(|word| word == "fn")
-            || code.ends_with(';')
+            || declared.is_none_or(|line| line.ends_with(';'))
         {
             continue;
         }
@@ -288,8 +303,7 @@ fn nothing_is_left_open_and_no_test_sleeps_or_is_skipped() {
     let mut broken = Vec::new();
     for source in everything() {
         for (n, line) in source.text.lines().enumerate() {
-            let tests = source.is_test();
-            let sleeps = tests && line.contains(concat!("sleep", "("));
+            let sleeps = source.test && line.contains(concat!("sleep", "("));
             let skipped = line.contains(concat!("#[ig", "nore"));
             if sleeps || skipped || open.iter().any(|word| line.contains(word)) {
                 broken.push(format!("{}:{}: {}", source.name, n + 1, line.trim()));

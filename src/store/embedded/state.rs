@@ -1,0 +1,423 @@
+//! The applied state on disk: rows on `fjall`. It must not know the log.
+//!
+//! Three keyspaces: `state` (small state, mark), `history-N` and `index-N` (history
+//! index, send index, hashes), where N rises when a snapshot replaces the history. A
+//! commit is one atomic batch without a sync. After a loss of power a keyspace may
+//! have come further than another, so each notes the last index it holds: `state`,
+//! with the mark, is one keyspace, and the others must not be behind it.
+
+use crate::store::record::{LogId, Mark, Row, Table};
+use crate::store::tables::{Tables, Visit, is_small};
+use crate::store::{StoreError, tables};
+use crate::wire::stored;
+use bytes::Bytes;
+use fjall::{
+    Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, LsmError, OwnedWriteBatch,
+    PersistMode,
+};
+use std::collections::{BTreeSet, HashSet};
+use std::io;
+use std::ops::{Bound, ControlFlow};
+use std::path::Path;
+use std::sync::{Mutex, PoisonError, RwLock};
+
+/// Bytes of rows in memory before they are written out, per keyspace. Up to five such
+/// tables can exist at a time while the disk is slow.
+const MEMTABLE: u64 = 2 << 20;
+/// The same for history, which takes most bytes.
+const HISTORY_MEMTABLE: u64 = 4 << 20;
+/// Cache for blocks read.
+const CACHE: u64 = 8 << 20;
+/// The smallest that `fjall` takes.
+const JOURNAL: u64 = 64 << 20;
+/// One thread flushes while the other one compacts.
+const WORKERS: usize = 2;
+/// Open files at most.
+const FILES: usize = 128;
+
+const MARK: [u8; 1] = [0];
+const UPTO: [u8; 1] = [0];
+const GENERATION: [u8; 2] = [0, 1];
+const INSTALLED: [u8; 2] = [0, 2];
+/// Number of the table of hashes, beside those of [`Table`].
+const HASHES: u8 = 0x20;
+
+/// The state, in use. All methods may block on the disk.
+pub(super) struct State {
+    /// `None` once closed.
+    open: RwLock<Option<Open>>,
+    /// Taken for every change.
+    mark: Mutex<Marked>,
+}
+
+struct Marked {
+    mark: Mark,
+    /// The mark at the last sync.
+    synced: Option<LogId>,
+}
+
+struct Open {
+    db: Database,
+    state: Keyspace,
+    history: History,
+    /// The history of a snapshot that will replace the old one.
+    import: Option<History>,
+    /// The last entry of the snapshot installed last.
+    installed: Option<LogId>,
+    /// Never used before: `fjall` keeps the name of a deleted keyspace until it is closed.
+    next_generation: u64,
+}
+
+#[derive(Clone)]
+struct History {
+    generation: u64,
+    runs: Keyspace,
+    index: Keyspace,
+}
+
+/// Sorts a `fjall` error by what the caller must do.
+fn failed(error: fjall::Error) -> StoreError {
+    match error {
+        fjall::Error::Io(error) | fjall::Error::Storage(LsmError::Io(error)) => {
+            StoreError::Io(error)
+        }
+        fjall::Error::Poisoned => StoreError::Io(io::Error::other("an earlier write failed")),
+        other => StoreError::Corrupt(format!(
+            "the state cannot be read ({other}); bring this node back with \
+             `rustchat serve --rejoin`"
+        )),
+    }
+}
+
+fn bad(what: &str) -> StoreError {
+    StoreError::Corrupt(format!(
+        "the state on disk {what}; bring this node back with `rustchat serve --rejoin`"
+    ))
+}
+
+/// Drops the histories that are not in use; returns the highest generation there was.
+fn drop_stale(db: &Database, used: u64) -> Result<u64, StoreError> {
+    let mut highest = used;
+    for name in db.list_keyspace_names() {
+        let Some((_, generation)) = name.split_once('-') else { continue };
+        let generation = generation.parse().map_err(|_| bad("has a keyspace of another kind"))?;
+        highest = highest.max(generation);
+        if generation != used {
+            let stale = db.keyspace(&name, KeyspaceCreateOptions::default).map_err(failed)?;
+            db.delete_keyspace(stale).map_err(failed)?;
+        }
+    }
+    Ok(highest)
+}
+
+/// The last one of rows with the same key: a batch must hold each key once, for all its rows
+/// have one age.
+fn newest(rows: &[Row]) -> impl Iterator<Item = &Row> {
+    let mut seen = HashSet::new();
+    rows.iter().rev().filter(move |row| seen.insert((row.table as u32, row.key.as_ref())))
+}
+
+fn key_of(table: Table, key: &[u8]) -> Vec<u8> {
+    let mut full = Vec::with_capacity(1 + key.len());
+    full.push(table as u32 as u8);
+    full.extend_from_slice(key);
+    full
+}
+
+fn hash_key(index: u64) -> Vec<u8> {
+    let mut key = vec![HASHES];
+    key.extend(index.to_be_bytes());
+    key
+}
+
+impl History {
+    fn open(db: &Database, generation: u64) -> Result<Self, StoreError> {
+        let runs = db.keyspace(&format!("history-{generation}"), || {
+            KeyspaceCreateOptions::default()
+                .max_memtable_size(HISTORY_MEMTABLE)
+                .with_kv_separation(Some(KvSeparationOptions::default()))
+        });
+        let index = db.keyspace(&format!("index-{generation}"), || {
+            KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE)
+        });
+        Ok(Self { generation, runs: runs.map_err(failed)?, index: index.map_err(failed)? })
+    }
+
+    fn keyspace(&self, table: Table) -> &Keyspace {
+        if table == Table::History { &self.runs } else { &self.index }
+    }
+
+    fn put(&self, batch: &mut OwnedWriteBatch, row: &Row) {
+        let key = key_of(row.table, &row.key);
+        batch.insert(self.keyspace(row.table), key, row.value.as_ref());
+    }
+
+    /// Notes that everything up to `mark` is here.
+    fn put_mark(&self, batch: &mut OwnedWriteBatch, mark: &Mark) {
+        let Some(applied) = mark.applied else { return };
+        batch.insert(&self.index, hash_key(applied.index), mark.hash);
+        for keyspace in [&self.runs, &self.index] {
+            batch.insert(keyspace, UPTO, applied.index.to_be_bytes());
+        }
+    }
+
+    fn reaches(&self, mark: &Mark) -> Result<bool, StoreError> {
+        let Some(applied) = mark.applied else { return Ok(true) };
+        for keyspace in [&self.runs, &self.index] {
+            let upto = keyspace.get(UPTO).map_err(failed)?;
+            let upto = upto.as_deref().and_then(|bytes| bytes.try_into().ok());
+            if upto.map(u64::from_be_bytes) < Some(applied.index) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn delete(self, db: &Database) -> Result<(), StoreError> {
+        db.delete_keyspace(self.runs).map_err(failed)?;
+        db.delete_keyspace(self.index).map_err(failed)
+    }
+}
+
+impl State {
+    /// Opens the state in `dir`. What an unfinished snapshot left is dropped.
+    pub(super) fn open(dir: &Path) -> Result<Self, StoreError> {
+        // `fjall` panics on some damaged files.
+        let open = std::panic::AssertUnwindSafe(|| Self::open_files(dir));
+        std::panic::catch_unwind(open).unwrap_or_else(|_| Err(bad("is damaged")))
+    }
+
+    fn open_files(dir: &Path) -> Result<Self, StoreError> {
+        let db = Database::builder(dir)
+            .cache_size(CACHE)
+            .max_journaling_size(JOURNAL)
+            .worker_threads(WORKERS)
+            .max_cached_files(Some(FILES))
+            .open()
+            .map_err(failed)?;
+        let small = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE);
+        let state = db.keyspace("state", small).map_err(failed)?;
+        let generation = match state.get(GENERATION).map_err(failed)? {
+            Some(bytes) => {
+                let bytes = bytes.as_ref().try_into().map_err(|_| bad("has a bad generation"))?;
+                u64::from_be_bytes(bytes)
+            }
+            None => 0,
+        };
+        let stored_mark = |key: &[u8]| match state.get(key).map_err(failed)? {
+            Some(bytes) => {
+                stored::decode_mark(Bytes::copy_from_slice(&bytes)).map_err(tables::unreadable)
+            }
+            None => Ok(Mark::default()),
+        };
+        let (mark, installed) = (stored_mark(&MARK)?, stored_mark(&INSTALLED)?.applied);
+        let history = History::open(&db, generation)?;
+        if !history.reaches(&mark)? {
+            return Err(bad("holds less history than was applied"));
+        }
+        let next_generation = drop_stale(&db, generation)? + 1;
+        let mark = Marked { mark, synced: None };
+        let open = Open { db, state, history, import: None, installed, next_generation };
+        Ok(Self { open: RwLock::new(Some(open)), mark: Mutex::new(mark) })
+    }
+
+    /// How far the state has come.
+    pub(super) fn mark(&self) -> Mark {
+        self.mark.lock().unwrap_or_else(PoisonError::into_inner).mark.clone()
+    }
+
+    /// The last entry of the snapshot installed last.
+    pub(super) fn installed(&self) -> Option<LogId> {
+        self.with(|open| Ok(open.installed)).ok().flatten()
+    }
+
+    fn with<T>(&self, act: impl FnOnce(&Open) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
+        act(open.as_ref().ok_or_else(closed)?)
+    }
+
+    fn with_mut<T>(
+        &self,
+        act: impl FnOnce(&mut Open) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
+        act(open.as_mut().ok_or_else(closed)?)
+    }
+
+    /// See [`crate::store::Store::commit`].
+    pub(super) fn commit(&self, mark: Mark, rows: &[Row]) -> Result<(), StoreError> {
+        let mut now = self.mark.lock().unwrap_or_else(PoisonError::into_inner);
+        if mark.applied <= now.mark.applied {
+            return Ok(());
+        }
+        self.with(|open| {
+            let mut batch = open.db.batch();
+            for row in newest(rows) {
+                if is_small(row.table) {
+                    batch.insert(&open.state, key_of(row.table, &row.key), row.value.as_ref());
+                } else {
+                    open.history.put(&mut batch, row);
+                }
+            }
+            open.history.put_mark(&mut batch, &mark);
+            batch.insert(&open.state, MARK, stored::encode_mark(&mark).as_ref());
+            batch.commit().map_err(failed)
+        })?;
+        now.mark = mark;
+        Ok(())
+    }
+
+    /// Makes everything committed durable.
+    pub(super) fn persist(&self) -> Result<(), StoreError> {
+        let applied = self.mark().applied;
+        self.with(|open| open.db.persist(PersistMode::SyncAll).map_err(failed))?;
+        let mut now = self.mark.lock().unwrap_or_else(PoisonError::into_inner);
+        now.synced = now.synced.max(applied);
+        Ok(())
+    }
+
+    /// Makes the state durable as far as `upto`, if it is not known to be.
+    pub(super) fn persist_upto(&self, upto: LogId) -> Result<(), StoreError> {
+        let synced = self.mark.lock().unwrap_or_else(PoisonError::into_inner).synced;
+        if synced >= Some(upto) { Ok(()) } else { self.persist() }
+    }
+
+    /// The hash after the entry at `index`.
+    pub(super) fn hash_at(&self, index: u64) -> Result<Option<[u8; 32]>, StoreError> {
+        self.with(|open| {
+            let hash = open.history.index.get(hash_key(index)).map_err(failed)?;
+            Ok(hash.as_deref().and_then(|hash| hash.try_into().ok()))
+        })
+    }
+
+    /// Asks the tables.
+    pub(super) fn ask<T>(
+        &self,
+        question: impl FnOnce(&dyn Tables) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.with(|open| question(open))
+    }
+
+    /// See [`crate::store::Store::begin_import`].
+    pub(super) fn begin_import(&self, all: bool) -> Result<(), StoreError> {
+        self.with_mut(|open| {
+            if let Some(unfinished) = open.import.take() {
+                unfinished.delete(&open.db)?;
+            }
+            if all {
+                open.import = Some(History::open(&open.db, open.next_generation)?);
+                open.next_generation += 1;
+            }
+            Ok(())
+        })
+    }
+
+    /// See [`crate::store::Store::import`].
+    pub(super) fn import(&self, rows: &[Row]) -> Result<(), StoreError> {
+        self.with(|open| {
+            let history = open.import.as_ref().unwrap_or(&open.history);
+            let mut batch = open.db.batch();
+            for row in newest(rows) {
+                if is_small(row.table) {
+                    return Err(bad("is being sent rows of another kind"));
+                }
+                history.put(&mut batch, row);
+            }
+            batch.commit().map_err(failed)
+        })
+    }
+
+    /// See [`crate::store::Store::install`].
+    pub(super) fn install(&self, mark: Mark, state: &[Row]) -> Result<(), StoreError> {
+        let mut now = self.mark.lock().unwrap_or_else(PoisonError::into_inner);
+        let old = self.with_mut(|open| {
+            let history = open.import.clone().unwrap_or_else(|| open.history.clone());
+            let mut batch = open.db.batch();
+            let mut kept: BTreeSet<Vec<u8>> =
+                [MARK.to_vec(), GENERATION.to_vec(), INSTALLED.to_vec()].into();
+            for row in newest(state) {
+                let key = key_of(row.table, &row.key);
+                batch.insert(&open.state, key.clone(), row.value.as_ref());
+                kept.insert(key);
+            }
+            for row in open.state.iter() {
+                let key = row.key().map_err(failed)?;
+                if !kept.contains(key.as_ref()) {
+                    batch.remove(&open.state, key);
+                }
+            }
+            history.put_mark(&mut batch, &mark);
+            let encoded = stored::encode_mark(&mark);
+            batch.insert(&open.state, GENERATION, history.generation.to_be_bytes());
+            batch.insert(&open.state, INSTALLED, encoded.as_ref());
+            batch.insert(&open.state, MARK, encoded.as_ref());
+            batch.durability(Some(PersistMode::SyncAll)).commit().map_err(failed)?;
+            open.installed = mark.applied;
+            let replaced = open.import.take().is_some();
+            Ok(replaced.then(|| std::mem::replace(&mut open.history, history)))
+        })?;
+        now.synced = mark.applied;
+        now.mark = mark;
+        old.map_or(Ok(()), |old| self.with(|open| old.delete(&open.db)))
+    }
+
+    /// Makes everything durable and ends the threads.
+    pub(super) fn close(&self) -> Result<(), StoreError> {
+        let open = self.open.write().unwrap_or_else(PoisonError::into_inner).take();
+        open.map_or(Ok(()), |open| open.db.persist(PersistMode::SyncAll).map_err(failed))
+    }
+}
+
+fn closed() -> StoreError {
+    StoreError::Io(io::Error::other("the store is closed"))
+}
+
+impl Open {
+    fn keyspace(&self, table: Table) -> &Keyspace {
+        if is_small(table) { &self.state } else { self.history.keyspace(table) }
+    }
+}
+
+impl Tables for Open {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        let value = self.keyspace(table).get(key_of(table, key)).map_err(failed)?;
+        Ok(value.map(|value| Bytes::copy_from_slice(&value)))
+    }
+
+    fn scan(
+        &self,
+        table: Table,
+        (from, to): (Bound<Bytes>, Bound<Bytes>),
+        visit: Visit<'_>,
+    ) -> Result<(), StoreError> {
+        let full = |key: Bytes| key_of(table, &key);
+        let from = match from {
+            Bound::Unbounded => Bound::Included(key_of(table, &[])),
+            other => other.map(full),
+        };
+        let to = match to {
+            Bound::Unbounded => Bound::Excluded(vec![table as u32 as u8 + 1]),
+            other => other.map(full),
+        };
+        for row in self.keyspace(table).range::<Vec<u8>, _>((from, to)) {
+            let (key, value) = row.into_inner().map_err(failed)?;
+            let key = Bytes::copy_from_slice(&key).slice(1..);
+            if visit(key, Bytes::copy_from_slice(&value))? == ControlFlow::Break(()) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn last(
+        &self,
+        table: Table,
+        from: Bytes,
+        to: Bytes,
+    ) -> Result<Option<(Bytes, Bytes)>, StoreError> {
+        let range = key_of(table, &from)..=key_of(table, &to);
+        let Some(row) = self.keyspace(table).range(range).next_back() else { return Ok(None) };
+        let (key, value) = row.into_inner().map_err(failed)?;
+        Ok(Some((Bytes::copy_from_slice(&key).slice(1..), Bytes::copy_from_slice(&value))))
+    }
+}
