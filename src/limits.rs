@@ -148,3 +148,8 @@ pub const FETCH_MESSAGES: u64 = 512;
 pub const DEVICES: u32 = 64;
 /// Redirects in a row that a client follows before it backs off.
 pub const REDIRECTS: u32 = 5;
+
+/// Threads of the runtime that run tasks; fewer on a machine with fewer cores.
+pub const WORKERS: usize = 4;
+/// Threads for calls that block: disk, name resolution, standard input.
+pub const BLOCKING_THREADS: usize = 16;

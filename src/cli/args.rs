@@ -79,6 +79,9 @@ pub struct ConnectArgs {
     /// Register the user first if the name is new
     #[arg(long)]
     pub register: bool,
+    /// Where devices and unsent messages are kept [default: the user's state directory]
+    #[arg(long, value_name = "DIR", env = "RUSTCHAT_STATE")]
+    pub state: Option<PathBuf>,
     /// UDP port on which the cluster is asked for
     #[arg(long, value_name = "PORT", env = "RUSTCHAT_DISCOVERY", default_value_t = 7100)]
     pub discovery: u16,

@@ -32,9 +32,20 @@ pub fn client_config(args: &ConnectArgs) -> Result<ClientConfig, Failure> {
     Ok(ClientConfig {
         finding: finding(args, home)?,
         account: Account { name, password, register: args.register },
-        state_dir: Some(config::dirs::state()?),
+        state_dir: Some(state_dir(args)?),
         device: None,
     })
+}
+
+/// Where the client keeps its devices and its logs.
+///
+/// # Errors
+/// The user has no home directory and `--state` was not given.
+pub fn state_dir(args: &ConnectArgs) -> Result<PathBuf, Failure> {
+    match &args.state {
+        Some(dir) => Ok(dir.clone()),
+        None => Ok(config::dirs::state()?),
+    }
 }
 
 fn finding(args: &ConnectArgs, home: Option<String>) -> Result<Finding, Failure> {

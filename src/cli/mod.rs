@@ -5,11 +5,18 @@
 pub mod args;
 pub mod connect;
 pub mod outcome;
+pub mod signals;
 
 mod proto;
+mod serve;
 
+use crate::{demo, limits, telemetry};
 use args::Command;
 use outcome::Outcome;
+use std::time::Duration;
+
+/// What still runs when a command has ended has this long.
+const LEFTOVERS: Duration = Duration::from_millis(500);
 
 /// Runs a command to its end.
 ///
@@ -17,7 +24,25 @@ use outcome::Outcome;
 /// A failure says what went wrong and which kind it is; `main` turns the kind into an exit code.
 pub fn run(command: Command) -> Outcome {
     match command {
+        Command::Serve(args) => {
+            telemetry::to_stderr();
+            wait_for(serve::run(&args))
+        }
+        Command::Demo(args) => wait_for(demo::run(&args)),
         Command::Proto => proto::run(),
         other => Err(outcome::Failure::usage(format!("not in this build: {other:?}"))),
     }
+}
+
+/// Runs what a command does on a runtime with as many threads as the machine can use.
+fn wait_for(work: impl Future<Output = Outcome>) -> Outcome {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(cores.min(limits::WORKERS))
+        .max_blocking_threads(limits::BLOCKING_THREADS)
+        .enable_all()
+        .build()?;
+    let end = runtime.block_on(work);
+    runtime.shutdown_timeout(LEFTOVERS);
+    end
 }

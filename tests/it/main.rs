@@ -11,4 +11,12 @@
 )]
 
 mod harness;
+
+mod accounts;
+mod cli;
+mod conversation;
+mod demo;
+mod elections;
+mod python;
+mod single;
 mod tidy;

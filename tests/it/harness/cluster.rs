@@ -171,7 +171,8 @@ impl Cluster {
         (self.place.host(seat), CLIENT).into()
     }
 
-    fn home(&self) -> &std::path::Path {
+    /// Where the files of all servers are.
+    pub fn home(&self) -> &std::path::Path {
         self.home.as_ref().map(TempDir::path).expect("present until drop")
     }
 
@@ -205,9 +206,15 @@ impl Cluster {
 
     /// The leader that all servers that run agree on, if they do.
     pub fn agreed(&self) -> Option<NodeStatus> {
-        let all = self.status();
-        let leader = all.iter().find(|node| node.reachable && node.role == "leader")?;
-        let agree = all.iter().filter(|node| node.reachable).all(|node| {
+        self.agreed_among(&self.seats())
+    }
+
+    /// The leader that those of these servers that run agree on, if they do.
+    pub fn agreed_among(&self, seats: &[u32]) -> Option<NodeStatus> {
+        let mut all = self.status();
+        all.retain(|node| node.reachable && seats.contains(&node.seat));
+        let leader = all.iter().find(|node| node.role == "leader")?;
+        let agree = all.iter().all(|node| {
             node.term == leader.term && (node.role == "leader") == (node.seat == leader.seat)
         });
         agree.then(|| leader.clone())

@@ -10,8 +10,8 @@ mod place;
 mod proxy;
 mod wait;
 
-pub use cluster::{Cluster, NodeStatus};
+pub use cluster::{Cluster, LEADER, NodeStatus};
 pub use node::{program, signal};
-pub use person::{Person, Said, Tail};
+pub use person::{Person, Said, texts};
 pub use proxy::Path;
 pub use wait::{wait_until, watch};

@@ -7,6 +7,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// How long a batch of messages may take to be committed.
@@ -19,6 +20,8 @@ pub struct Person {
     home: PathBuf,
     discovery: u16,
     server: Option<String>,
+    password: bool,
+    register: bool,
 }
 
 /// A message as `--json` prints it.
@@ -52,7 +55,35 @@ impl Person {
         let home = home.join(format!("home-{name}"));
         std::fs::create_dir_all(&home).unwrap();
         std::fs::write(home.join("password"), format!("the password of {name}\n")).unwrap();
-        Self { name: name.to_owned(), home, discovery, server: None }
+        let name = name.to_owned();
+        Self { name, home, discovery, server: None, password: true, register: true }
+    }
+
+    /// The same person at another machine, with the same password.
+    pub fn elsewhere(mut self, machine: &str) -> Self {
+        let home = self.home.with_extension(machine);
+        std::fs::create_dir_all(&home).unwrap();
+        std::fs::copy(self.home.join("password"), home.join("password")).unwrap();
+        self.home = home;
+        self
+    }
+
+    /// The same person with another password.
+    pub fn with_password(self, password: &str) -> Self {
+        std::fs::write(self.home.join("password"), password).unwrap();
+        self
+    }
+
+    /// The same person, who has no password at hand.
+    pub fn without_password(mut self) -> Self {
+        self.password = false;
+        self
+    }
+
+    /// The same person, who does not ask to be registered.
+    pub fn known(mut self) -> Self {
+        self.register = false;
+        self
     }
 
     /// The same person who asks this server instead of the local network.
@@ -69,8 +100,13 @@ impl Person {
     /// `rustchat chat` as this person, with `options`; registers where the name is new.
     pub fn chat(&self, options: &[&str]) -> Command {
         let mut command = program(&self.home);
-        command.args(["chat", "--register", "--user", &self.name, "--password-file"]);
-        command.arg(self.home.join("password"));
+        command.args(["chat", "--user", &self.name]);
+        if self.register {
+            command.arg("--register");
+        }
+        if self.password {
+            command.arg("--password-file").arg(self.home.join("password"));
+        }
         command.arg("--discovery").arg(self.discovery.to_string());
         if let Some(server) = &self.server {
             command.args(["--server", server]);
@@ -115,26 +151,19 @@ impl Person {
     }
 
     /// Starts `--tail --json`.
-    pub fn tail(&self) -> Tail {
-        let log = self.home.join("tail.log");
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(log).unwrap();
-        let mut command = self.chat(&["--tail", "--json"]);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
-        let mut child = command.spawn().unwrap();
-        let stdout = child.stdout.take().unwrap();
-        let lines = Arc::new(Mutex::new(Vec::new()));
-        let sink = Arc::clone(&lines);
-        std::thread::spawn(move || {
-            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-                sink.lock().unwrap_or_else(PoisonError::into_inner).push(line);
-            }
-        });
-        Tail { name: self.name.clone(), child: Guard(child), lines }
+    pub fn tail(&self) -> Talk {
+        Talk::start(self, "tail", self.chat(&["--tail", "--json"]), Vec::new())
+    }
+
+    /// Starts `--send --json` with these lines.
+    pub fn start_sending(&self, to: &str, lines: &[String]) -> Talk {
+        let text: String = lines.iter().flat_map(|line| [line, "\n"]).collect();
+        Talk::start(self, "send", self.chat(&["--send", to, "--json"]), text.into_bytes())
     }
 }
 
 /// Standard output and standard error as text.
-fn texts(output: &Output) -> (String, String) {
+pub fn texts(output: &Output) -> (String, String) {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (text(&output.stdout), text(&output.stderr))
 }
@@ -164,14 +193,35 @@ impl Drop for Guard {
     }
 }
 
-/// A running `--tail`.
-pub struct Tail {
-    name: String,
+/// A running `--tail` or `--send`, which prints messages as JSON.
+pub struct Talk {
+    what: String,
     child: Guard,
     lines: Arc<Mutex<Vec<String>>>,
+    reader: Option<JoinHandle<()>>,
 }
 
-impl Tail {
+impl Talk {
+    fn start(person: &Person, kind: &str, mut command: Command, input: Vec<u8>) -> Self {
+        let log = person.home.join(format!("{kind}.log"));
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(log).unwrap();
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log);
+        let mut child = command.spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        // The program may end before it has read everything; its exit code then says why.
+        std::thread::spawn(move || drop(stdin.write_all(&input)));
+        let stdout = child.stdout.take().unwrap();
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let sink = Arc::clone(&lines);
+        let reader = std::thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                sink.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+            }
+        });
+        let what = format!("{}'s {kind}", person.name);
+        Self { what, child: Guard(child), lines, reader: Some(reader) }
+    }
+
     /// What it has printed so far.
     pub fn said(&self) -> Vec<Said> {
         let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
@@ -181,18 +231,26 @@ impl Tail {
     /// Waits until it has printed `count` messages, and returns all.
     #[track_caller]
     pub fn wait_for(&self, count: usize, deadline: Duration) -> Vec<Said> {
-        let what = format!("{} sees {count} messages", self.name);
-        wait_until(deadline, &what, || {
-            let said = self.said();
-            (said.len() >= count).then_some(said)
+        wait_until(deadline, &format!("{} has {count} messages", self.what), || {
+            let said = self.lines.lock().unwrap_or_else(PoisonError::into_inner).len();
+            (said >= count).then(|| self.said())
         })
     }
 
-    /// Ends it with SIGTERM, as a person would.
-    pub fn end(mut self) -> Vec<Said> {
-        super::node::signal(self.child.0.id(), "TERM");
-        let what = format!("{}'s tail ends", self.name);
-        wait_until(Duration::from_secs(10), &what, || self.child.0.try_wait().unwrap());
+    /// Waits until it ends by itself, in order, and returns all that it printed.
+    #[track_caller]
+    pub fn ended(mut self, deadline: Duration) -> Vec<Said> {
+        let what = format!("{} ends", self.what);
+        let status = wait_until(deadline, &what, || self.child.0.try_wait().unwrap());
+        assert!(status.success(), "{}: {status}", self.what);
+        self.reader.take().unwrap().join().unwrap();
         self.said()
+    }
+
+    /// Ends it with SIGTERM, as a person would.
+    #[track_caller]
+    pub fn end(self) -> Vec<Said> {
+        super::node::signal(self.child.0.id(), "TERM");
+        self.ended(Duration::from_secs(10))
     }
 }

@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 
 /// Between two looks at a condition.
 const LOOK: Duration = Duration::from_millis(25);
+/// Between two looks that nothing has happened: a look may cost a few processes.
+const WATCH: Duration = Duration::from_millis(250);
 
 /// Looks until there is something, and returns it; after `deadline` the test fails with `what`.
 #[track_caller]
@@ -26,6 +28,6 @@ pub fn watch(time: Duration, what: &str, mut look: impl FnMut() -> Result<(), St
         if let Err(seen) = look() {
             panic!("{what}, but after {:?}: {seen}", start.elapsed());
         }
-        std::thread::park_timeout(LOOK * 4);
+        std::thread::park_timeout(WATCH);
     }
 }

@@ -1,0 +1,156 @@
+//! The demo's three servers: real `serve` processes on free loopback ports, in a
+//! directory of their own. They end with this process, however it ends: each
+//! stops when its standard input closes. It must not know who chats.
+
+use anyhow::{Context, bail};
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::net::{TcpListener, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Servers of the demo: one may die.
+pub const SERVERS: u32 = 3;
+/// The name of their cluster.
+pub const CLUSTER: &str = "demo";
+/// A server that was asked to stop has this long.
+const STOP_TIME: Duration = Duration::from_secs(4);
+/// Between two looks whether a server has stopped.
+const STOP_LOOK: Duration = Duration::from_millis(20);
+
+/// The servers and their directory; both go when this is dropped.
+pub struct Servers {
+    children: Vec<(u32, Child)>,
+    dir: PathBuf,
+    keep: bool,
+    /// Where clients reach them, as `host:port`, in the order of seats.
+    pub addresses: Vec<String>,
+    /// UDP port on which their leader answers.
+    pub discovery: u16,
+}
+
+impl Servers {
+    /// Starts them in a new directory, which is kept at the end if `keep`.
+    pub fn start(keep: bool) -> anyhow::Result<Self> {
+        let dir = std::env::temp_dir().join(format!("rustchat-demo-{:08x}", rand::random::<u32>()));
+        create_private(&dir).with_context(|| format!("the directory {}", dir.display()))?;
+        let mut servers =
+            Self { children: Vec::new(), dir, keep, addresses: Vec::new(), discovery: 0 };
+        let conf = servers.configure().context("choosing free ports")?;
+        let program = std::env::current_exe().context("finding this program")?;
+        for seat in 1..=SERVERS {
+            let child = servers.spawn(&program, &conf, seat);
+            let child = child.with_context(|| format!("starting server {seat}"))?;
+            servers.children.push((seat, child));
+        }
+        Ok(servers)
+    }
+
+    /// Where everything of the demo is.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Fails if a server has ended, with the last lines that it wrote.
+    pub fn check(&mut self) -> anyhow::Result<()> {
+        for (seat, child) in &mut self.children {
+            if let Some(status) = child.try_wait()? {
+                let log = fs::read_to_string(log(&self.dir, *seat)).unwrap_or_default();
+                let lines: Vec<_> = log.lines().rev().take(5).collect();
+                let last: Vec<_> = lines.into_iter().rev().collect();
+                bail!("server {seat} ended ({status}):\n{}", last.join("\n"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Which process is which server, for somebody who wants to kill one.
+    pub fn processes(&self) -> String {
+        let each: Vec<_> = self
+            .children
+            .iter()
+            .map(|(seat, child)| format!("server {seat}: {}", child.id()))
+            .collect();
+        each.join(", ")
+    }
+
+    /// How many have not ended.
+    pub fn running(&mut self) -> usize {
+        let running = |child: &mut Child| matches!(child.try_wait(), Ok(None));
+        self.children.iter_mut().filter_map(|(_, child)| running(child).then_some(())).count()
+    }
+
+    /// Finds free ports and writes a `nodes.conf`. The ports are all held until it is written.
+    fn configure(&mut self) -> anyhow::Result<PathBuf> {
+        let udp = UdpSocket::bind("127.0.0.1:0")?;
+        self.discovery = udp.local_addr()?.port();
+        let mut text = format!("cluster = \"{CLUSTER}\"\ndiscovery = {}\n", self.discovery);
+        let mut held = Vec::new();
+        for seat in 1..=SERVERS {
+            let [client, peer] =
+                [TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?];
+            let [client_port, peer_port] = [client.local_addr()?.port(), peer.local_addr()?.port()];
+            write!(
+                text,
+                "[[node]]\nid = {seat}\nhost = \"127.0.0.1\"\n\
+                 client = {client_port}\npeer = {peer_port}\n"
+            )?;
+            self.addresses.push(format!("127.0.0.1:{client_port}"));
+            held.push([client, peer]);
+        }
+        let conf = self.dir.join("nodes.conf");
+        fs::write(&conf, text)?;
+        Ok(conf)
+    }
+
+    fn spawn(&self, program: &Path, conf: &Path, seat: u32) -> anyhow::Result<Child> {
+        let mut command = Command::new(program);
+        command.args(["serve", "--until-stdin-closes", "--node", &seat.to_string(), "--nodes"]);
+        command.arg(conf).arg("--data").arg(self.dir.join(format!("server-{seat}")));
+        command.stdin(Stdio::piped()).stdout(Stdio::null());
+        command.stderr(File::create(log(&self.dir, seat))?);
+        // A signal from the terminal is for the demo, which then stops its servers in order.
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        Ok(command.spawn()?)
+    }
+
+    fn stop(&mut self) {
+        for (_, child) in &mut self.children {
+            drop(child.stdin.take());
+        }
+        let deadline = Instant::now() + STOP_TIME;
+        for (_, child) in &mut self.children {
+            while Instant::now() < deadline && matches!(child.try_wait(), Ok(None)) {
+                std::thread::park_timeout(STOP_LOOK);
+            }
+            // An error says that it has ended by itself.
+            drop(child.kill());
+            drop(child.wait());
+        }
+        self.children.clear();
+    }
+}
+
+impl Drop for Servers {
+    fn drop(&mut self) {
+        self.stop();
+        if !self.keep {
+            // What cannot be removed stays in the directory for temporary files.
+            drop(fs::remove_dir_all(&self.dir));
+        }
+    }
+}
+
+fn log(dir: &Path, seat: u32) -> PathBuf {
+    dir.join(format!("server-{seat}.log"))
+}
+
+/// Makes a directory that nobody else can read: it will hold passwords.
+fn create_private(dir: &Path) -> std::io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(dir)
+}

@@ -1,0 +1,128 @@
+//! Who leads, and above all when nobody may: fewer servers than a majority of
+//! those configured never hold an election, fresh or after a full stop.
+
+use crate::harness::{Cluster, LEADER, Path, wait_until, watch};
+use rustchat::wire::peer::MessageKind;
+use std::time::Duration;
+
+/// Contract: for this long nothing happens.
+const QUIET: Duration = Duration::from_secs(20);
+
+/// The terms of the servers that answer, and a complaint if one of them knows a leader.
+fn terms(cluster: &Cluster) -> Result<Vec<(u32, u64)>, String> {
+    let all = cluster.status();
+    match all.iter().find(|node| node.reachable && node.role != "follower") {
+        Some(node) => Err(format!("server {} is a {}", node.seat, node.role)),
+        None => Ok(all.iter().filter(|n| n.reachable).map(|n| (n.seat, n.term)).collect()),
+    }
+}
+
+/// Starts servers 1 to `up` of every cluster and watches that nothing moves.
+fn stay_quiet(clusters: &mut [(Cluster, u32)]) {
+    let mut before = Vec::new();
+    for (cluster, up) in clusters.iter_mut() {
+        (1..=*up).for_each(|seat| cluster.up(seat));
+        let count = *up as usize;
+        let terms = wait_until(Duration::from_secs(5), "the servers answer", || {
+            terms(cluster).ok().filter(|terms| terms.len() == count)
+        });
+        before.push((terms, cluster.paths().seen(MessageKind::Vote)));
+    }
+    watch(QUIET, "no server asks for a vote and no term moves", || {
+        for ((cluster, up), (terms_then, votes_then)) in clusters.iter().zip(&before) {
+            let votes = cluster.paths().seen(MessageKind::Vote);
+            let now = terms(cluster)?;
+            if (&now, &votes) != (terms_then, votes_then) {
+                return Err(format!(
+                    "{up} of {} up: terms {terms_then:?} then, {now:?} now, {} vote requests",
+                    cluster.seats().len(),
+                    votes - votes_then
+                ));
+            }
+        }
+        Ok(())
+    });
+}
+
+/// Starts further servers up to a majority, the last of which brings a leader.
+fn complete(clusters: &mut [(Cluster, u32)]) {
+    for (cluster, up) in clusters {
+        (*up + 1..=3).for_each(|seat| cluster.up(seat));
+        cluster.leader();
+    }
+}
+
+#[test]
+fn no_election_without_a_majority_and_one_with_it() {
+    let cluster = |n, up| (Cluster::setup().proxied().of(n), up);
+    let mut clusters = [cluster(5, 2), cluster(5, 1), cluster(4, 2)];
+    stay_quiet(&mut clusters);
+    complete(&mut clusters);
+    for (cluster, _) in &mut clusters {
+        cluster.start_all();
+        cluster.leader();
+        cluster.kill_all();
+    }
+    stay_quiet(&mut clusters);
+    complete(&mut clusters);
+}
+
+#[test]
+fn a_leader_that_dies_or_stops_is_replaced() {
+    let mut cluster = Cluster::start(3);
+    let mut old = cluster.leader();
+    for round in 0..4 {
+        let what = if round % 2 == 0 { "KILL" } else { "STOP" };
+        cluster.signal(old.seat, what);
+        let new = wait_until(LEADER, &format!("another leader after SIG{what}"), || {
+            cluster.agreed().filter(|new| new.seat != old.seat && new.term > old.term)
+        });
+        match what {
+            "KILL" => {
+                cluster.kill(old.seat);
+                cluster.up(old.seat);
+            }
+            _ => cluster.signal(old.seat, "CONT"),
+        }
+        let seats = cluster.seats().len();
+        wait_until(LEADER, "the old leader follows again", || {
+            let up = cluster.status().iter().filter(|node| node.reachable).count();
+            (up == seats).then(|| cluster.agreed()).flatten()
+        });
+        assert!(cluster.leader().term >= new.term);
+        old = cluster.leader();
+    }
+}
+
+#[test]
+fn a_leader_that_is_cut_off_is_replaced_and_comes_back_as_a_follower() {
+    let cluster = Cluster::setup().proxied().start(3);
+    for path in [Path::Cut, Path::Swallow] {
+        let old = cluster.leader();
+        cluster.paths().part(&[old.seat], 3, path);
+        let others: Vec<_> = cluster.seats().into_iter().filter(|s| *s != old.seat).collect();
+        let new = wait_until(LEADER, &format!("another leader ({path:?})"), || {
+            cluster.agreed_among(&others).filter(|new| new.term > old.term)
+        });
+        cluster.paths().part(&[old.seat], 3, Path::Open);
+        let now = cluster.leader();
+        assert_eq!((now.seat, now.term), (new.seat, new.term), "the return brings no election");
+    }
+}
+
+#[test]
+fn every_pair_of_servers_has_one_connection() {
+    let cluster = Cluster::setup().proxied().start(5);
+    cluster.leader();
+    let pairs: Vec<_> = (1..5).flat_map(|a| (a + 1..=5).map(move |b| (a, b))).collect();
+    let sorted = || {
+        let mut connections = cluster.paths().connections();
+        connections.sort_unstable();
+        connections
+    };
+    wait_until(LEADER, "10 connections between 5 servers", || (sorted() == pairs).then_some(()));
+    watch(Duration::from_secs(3), "the connections stay", || match sorted() {
+        now if now == pairs => Ok(()),
+        now => Err(format!("{now:?}")),
+    });
+}
