@@ -26,6 +26,8 @@ pub enum Command {
     Status(StatusArgs),
     /// Three servers on this machine and a chat to try; removed on exit unless --keep
     Demo(DemoArgs),
+    /// Measure the chat: on servers of its own, or on a running cluster
+    Bench(BenchArgs),
     /// Print the protocol's descriptors (a protobuf FileDescriptorSet) for other languages
     Proto,
     /// Look into a data directory while its server is stopped
@@ -156,6 +158,41 @@ pub struct DemoArgs {
     /// Keep the data of the servers
     #[arg(long)]
     pub keep: bool,
+}
+
+/// `rustchat bench`.
+#[derive(Clone, Debug, Args)]
+pub struct BenchArgs {
+    /// What to measure
+    #[arg(value_enum)]
+    pub job: JobName,
+    /// Servers that it starts itself
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=9))]
+    pub servers: u32,
+    /// A server of a running cluster, instead of own ones
+    #[arg(long, value_name = "HOST:PORT", conflicts_with = "servers")]
+    pub server: Option<String>,
+    /// Messages in all
+    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub messages: u64,
+    /// Bytes of a message
+    #[arg(long, value_name = "B", default_value_t = 100, value_parser = clap::value_parser!(u32).range(17..=16_384))]
+    pub size: u32,
+    /// Messages sent and not yet acknowledged
+    #[arg(long, value_name = "W", default_value_t = 4096, value_parser = clap::value_parser!(u64).range(1..))]
+    pub window: u64,
+    /// One JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What can be measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum JobName {
+    /// One sender, one receiver on another server, a window of messages in flight
+    Stream,
+    /// The same with one message in flight
+    Latency,
 }
 
 /// `rustchat store`.

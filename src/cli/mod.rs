@@ -7,6 +7,7 @@ pub mod connect;
 pub mod outcome;
 pub mod signals;
 
+mod bench;
 mod proto;
 mod serve;
 
@@ -29,6 +30,7 @@ pub fn run(command: Command) -> Outcome {
             wait_for(serve::run(&args))
         }
         Command::Demo(args) => wait_for(demo::run(&args)),
+        Command::Bench(args) => wait_for(bench::run(&args)),
         Command::Proto => proto::run(),
         other => Err(outcome::Failure::usage(format!("not in this build: {other:?}"))),
     }

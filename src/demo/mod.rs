@@ -2,7 +2,7 @@
 //! that it starts and writes is gone when it ends, however it ends.
 
 mod guide;
-mod servers;
+pub mod servers;
 
 use crate::chat::name::UserName;
 use crate::cli::args::DemoArgs;
@@ -18,6 +18,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+/// Servers of the demo: one may die.
+const SERVERS: u32 = 3;
 /// The welcome, with places for names and commands.
 const WELCOME: &str = include_str!("../../assets/demo.txt");
 /// A leader is there long before this, or something is wrong.
@@ -33,7 +35,8 @@ pub async fn run(args: &DemoArgs) -> Outcome {
     let user = UserName::fold(&args.user)
         .map_err(|why| Failure::usage(format!("--user {:?}: {why}", args.user)))?;
     let mut signals = Signals::new()?;
-    let mut servers = Servers::start(args.keep).map_err(|why| Failure::new(Kind::Io, why))?;
+    let mut servers =
+        Servers::start(SERVERS, args.keep).map_err(|why| Failure::new(Kind::Io, why))?;
     let ended = tokio::select! {
         ended = Box::pin(show(&mut servers, user.as_str())) => ended,
         () = signals.next() => Ok(()),
@@ -45,7 +48,7 @@ pub async fn run(args: &DemoArgs) -> Outcome {
 }
 
 async fn show(servers: &mut Servers, user: &str) -> anyhow::Result<()> {
-    say(&format!("starting {} servers in {}", servers::SERVERS, servers.dir().display()));
+    say(&format!("starting {} servers in {}", SERVERS, servers.dir().display()));
     wait_for_leader(servers).await?;
     let guest = if user == "bob" { "carol" } else { "bob" };
     let guide = if user == "guide" { "host" } else { "guide" };

@@ -1,5 +1,5 @@
-//! The demo's three servers: real `serve` processes on free loopback ports, in a
-//! directory of their own. They end with this process, however it ends: each
+//! Servers for the demo and the benchmark: real `serve` processes on free loopback
+//! ports, in a directory of their own. They end with this process, however it ends: each
 //! stops when its standard input closes. It must not know who chats.
 
 use anyhow::{Context, bail};
@@ -10,8 +10,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Servers of the demo: one may die.
-pub const SERVERS: u32 = 3;
 /// The name of their cluster.
 pub const CLUSTER: &str = "demo";
 /// A server that was asked to stop has this long.
@@ -31,15 +29,18 @@ pub struct Servers {
 }
 
 impl Servers {
-    /// Starts them in a new directory, which is kept at the end if `keep`.
-    pub fn start(keep: bool) -> anyhow::Result<Self> {
+    /// Starts `count` of them in a new directory, which is kept at the end if `keep`.
+    ///
+    /// # Errors
+    /// The directory, the ports or the processes cannot be had.
+    pub fn start(count: u32, keep: bool) -> anyhow::Result<Self> {
         let dir = std::env::temp_dir().join(format!("rustchat-demo-{:08x}", rand::random::<u32>()));
         create_private(&dir).with_context(|| format!("the directory {}", dir.display()))?;
         let mut servers =
             Self { children: Vec::new(), dir, keep, addresses: Vec::new(), discovery: 0 };
-        let conf = servers.configure().context("choosing free ports")?;
+        let conf = servers.configure(count).context("choosing free ports")?;
         let program = std::env::current_exe().context("finding this program")?;
-        for seat in 1..=SERVERS {
+        for seat in 1..=count {
             let child = servers.spawn(&program, &conf, seat);
             let child = child.with_context(|| format!("starting server {seat}"))?;
             servers.children.push((seat, child));
@@ -82,12 +83,12 @@ impl Servers {
     }
 
     /// Finds free ports and writes a `nodes.conf`. The ports are all held until it is written.
-    fn configure(&mut self) -> anyhow::Result<PathBuf> {
+    fn configure(&mut self, count: u32) -> anyhow::Result<PathBuf> {
         let udp = UdpSocket::bind("127.0.0.1:0")?;
         self.discovery = udp.local_addr()?.port();
         let mut text = format!("cluster = \"{CLUSTER}\"\ndiscovery = {}\n", self.discovery);
         let mut held = Vec::new();
-        for seat in 1..=SERVERS {
+        for seat in 1..=count {
             let [client, peer] =
                 [TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?];
             let [client_port, peer_port] = [client.local_addr()?.port(), peer.local_addr()?.port()];

@@ -8,10 +8,12 @@ mod node;
 mod person;
 mod place;
 mod proxy;
+mod raw;
 mod wait;
 
 pub use cluster::{Cluster, LEADER, NodeStatus};
 pub use node::{program, signal};
 pub use person::{Person, Said, texts};
 pub use proxy::Path;
+pub use raw::Raw;
 pub use wait::{wait_until, watch};

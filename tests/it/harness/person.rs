@@ -38,7 +38,8 @@ pub struct Said {
 }
 
 impl Said {
-    fn read(line: &str) -> Self {
+    /// Reads a line that `--json` printed.
+    pub fn read(line: &str) -> Self {
         let json: Value = serde_json::from_str(line).unwrap_or_else(|why| panic!("{why}: {line}"));
         let text = |key: &str| json[key].as_str().unwrap_or_else(|| panic!("{key} in {line}"));
         Self {

@@ -1,0 +1,168 @@
+//! Data directories that are damaged, emptied, foreign, in use or full: a clear
+//! error and exit code, never a silent start with less, and no vote on the wire.
+
+use crate::harness::{Cluster, Path as Way, program, wait_until};
+use rustchat::wire::peer::MessageKind;
+use std::fs::OpenOptions;
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Corrupt data: sysexits' EX_DATAERR.
+const DAMAGED: i32 = 65;
+/// Not ours: sysexits' EX_CONFIG.
+const NOT_OURS: i32 = 78;
+/// How long a server may take to find out that it must not run.
+const FIND_OUT: Duration = Duration::from_secs(10);
+
+/// The newest file of a node's log.
+fn newest_chunk(data: &Path) -> PathBuf {
+    let mut files: Vec<_> =
+        std::fs::read_dir(data.join("log")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| path.is_file() && path.metadata().unwrap().len() > 0);
+    files.sort();
+    files.pop().expect("a log file")
+}
+
+/// Ways to damage the newest file of a log: each a row of what disks and crashes do.
+fn damages() -> Vec<(&'static str, fn(&Path))> {
+    fn at(path: &Path, change: impl Fn(&mut [u8], usize)) {
+        let mut file = OpenOptions::new().read(true).write(true).open(path).unwrap();
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).unwrap();
+        let used = bytes.iter().rposition(|b| *b != 0).unwrap();
+        change(&mut bytes, used);
+        file.seek(SeekFrom::Start(0)).unwrap();
+        file.write_all(&bytes).unwrap();
+        file.set_len(bytes.len() as u64).unwrap();
+    }
+    fn cut(path: &Path, part: usize) {
+        let length = std::fs::metadata(path).unwrap().len();
+        let file = OpenOptions::new().write(true).open(path).unwrap();
+        file.set_len(length * part as u64 / 4).unwrap();
+    }
+    vec![
+        ("a bit flips in the middle", |p| at(p, |b, used| b[used / 2] ^= 1)),
+        ("512 bytes are zero in the middle", |p| {
+            at(p, |b, used| b[used / 2..].iter_mut().take(512).for_each(|byte| *byte = 0));
+        }),
+        ("all is zero from the middle on", |p| at(p, |b, used| b[used / 2..].fill(0))),
+        ("half the file is missing", |p| cut(p, 2)),
+        ("the file is empty", |p| cut(p, 0)),
+        ("the file is gone", |p| std::fs::remove_file(p).unwrap()),
+    ]
+}
+
+/// Whatever happens to the newest file of a voter's log, it does not vote with less than it
+/// acknowledged; `--rejoin` brings it back with everything.
+#[test]
+fn a_damaged_log_does_not_vote_and_rejoins() {
+    let mut cluster = Cluster::setup().proxied().start(3);
+    let (alice, bob) = (cluster.person("alice"), cluster.person("bob"));
+    cluster.leader();
+    bob.register();
+    let mut sent = 0;
+    for (what, damage) in damages() {
+        let lines = ["before"; 40];
+        alice.send("bob", &lines);
+        sent += lines.len();
+        let leader = cluster.leader().seat;
+        let victim = cluster.seats().into_iter().find(|seat| *seat != leader).unwrap();
+        cluster.same_state();
+        // The guard is written within 100 ms of the log going quiet; a clean stop waits for it.
+        cluster.signal(victim, "TERM");
+        assert!(cluster.node(victim).ended(FIND_OUT).success(), "{what}: a clean stop");
+        let data = cluster.node(victim).data.clone();
+        damage(&newest_chunk(&data));
+
+        let votes = cluster.paths().seen_from(victim, MessageKind::Vote);
+        cluster.up(victim);
+        let status = cluster.node(victim).ended(FIND_OUT);
+        let log = cluster.node(victim).wrote("log");
+        assert_eq!(status.code(), Some(DAMAGED), "{what}: {log}");
+        assert!(log.contains("--rejoin"), "{what}: the way out is named: {log}");
+        assert_eq!(cluster.paths().seen_from(victim, MessageKind::Vote), votes, "{what}: no vote");
+
+        cluster.node(victim).start(&["--rejoin"]);
+        wait_until(
+            Duration::from_secs(20),
+            &format!("{what}: the server is a voter again"),
+            || {
+                let node = cluster.status().into_iter().find(|node| node.seat == victim)?;
+                (node.reachable && node.json["voter"] == true).then_some(())
+            },
+        );
+        assert_eq!(cluster.same_state().len(), 3, "{what}");
+    }
+    // The one that came back last counts: a majority with it has everything.
+    assert_eq!(bob.tail().wait_for(sent, Duration::from_secs(20)).len(), sent);
+}
+
+/// A voter whose directory was emptied is no new voter: its peers know it by its incarnation.
+#[test]
+fn an_emptied_directory_is_refused_and_rejoins() {
+    let mut cluster = Cluster::setup().proxied().start(3);
+    let bob = cluster.person("bob");
+    let leader = cluster.leader().seat;
+    bob.register();
+    let victim = cluster.seats().into_iter().find(|seat| *seat != leader).unwrap();
+    cluster.kill(victim);
+    let data = cluster.node(victim).data.clone();
+    std::fs::remove_dir_all(&data).unwrap();
+    let votes = cluster.paths().seen_from(victim, MessageKind::Vote);
+    cluster.up(victim);
+    let status = cluster.node(victim).ended(FIND_OUT);
+    let log = cluster.node(victim).wrote("log");
+    assert_eq!(status.code(), Some(DAMAGED), "{log}");
+    assert!(log.contains("--rejoin"), "{log}");
+    assert_eq!(cluster.paths().seen_from(victim, MessageKind::Vote), votes);
+    cluster.node(victim).start(&["--rejoin"]);
+    wait_until(Duration::from_secs(20), "the server is a voter again", || {
+        let node = cluster.status().into_iter().find(|node| node.seat == victim)?;
+        (node.reachable && node.json["voter"] == true).then_some(())
+    });
+    assert_eq!(cluster.same_state().len(), 3);
+}
+
+/// Directories of another seat or another cluster, and one that is in use.
+#[test]
+fn a_foreign_or_locked_directory_is_refused() {
+    let mut cluster = Cluster::start(3);
+    cluster.leader();
+    let data = cluster.node(1).data.clone();
+    let home = data.parent().unwrap().to_owned();
+    let serve = |seat: &str, data: &Path, conf: &Path| {
+        let mut command = program(&home);
+        command.args(["serve", "--node", seat, "--data"]).arg(data).arg("--nodes").arg(conf);
+        let output = command.output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (code, why) = serve("1", &data, &cluster.conf());
+    assert_eq!(code, Some(NOT_OURS), "in use: {why}");
+    cluster.kill(1);
+    cluster.kill(2);
+    let (code, why) = serve("2", &data, &cluster.conf());
+    assert_eq!(code, Some(NOT_OURS), "of another seat: {why}");
+    let text = std::fs::read_to_string(cluster.conf()).unwrap();
+    let other = home.join("other.conf");
+    std::fs::write(&other, format!("cluster_id = \"{}\"\n{text}", "ab".repeat(16))).unwrap();
+    let (code, why) = serve("1", &data, &other);
+    assert_eq!(code, Some(NOT_OURS), "of another cluster: {why}");
+}
+
+/// A leader that is cut off answers nobody and acknowledges nothing.
+#[test]
+fn a_leader_that_is_cut_off_is_replaced_and_comes_back_as_follower() {
+    let cluster = Cluster::setup().proxied().start(3);
+    let old = cluster.leader();
+    cluster.paths().part(&[old.seat], 3, Way::Swallow);
+    let new = wait_until(Duration::from_secs(5), "the others elect a leader", || {
+        let all = cluster.status();
+        all.into_iter().find(|n| n.role == "leader" && n.seat != old.seat && n.term > old.term)
+    });
+    cluster.paths().part(&[old.seat], 3, Way::Open);
+    wait_until(Duration::from_secs(5), "the old leader follows", || {
+        let leader = cluster.agreed()?;
+        (leader.seat == new.seat && leader.term == new.term).then_some(())
+    });
+}

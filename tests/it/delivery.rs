@@ -1,0 +1,156 @@
+//! What a session is sent: the unread and not the history, live messages
+//! wherever both are, marks, and patience with a reader that stops reading.
+
+use crate::harness::{Cluster, Raw, wait_until, watch};
+use rustchat::chat::command::Target;
+use rustchat::chat::ids::{ConversationId, DeviceId};
+use rustchat::wire::message::{ClientMsg, ConversationInfo, MarkEntry, ServerMsg};
+use std::time::{Duration, Instant};
+
+/// Two raw people on two servers, alice first.
+fn pair(cluster: &Cluster) -> (Raw, Raw) {
+    let leader = cluster.leader().seat;
+    let mut others = cluster.seats().into_iter().filter(|seat| *seat != leader);
+    let mut person = |name: &str, byte: u8| {
+        let seat = others.next().unwrap();
+        let mut raw = Raw::connect(cluster.address(seat), DeviceId([byte; 16]));
+        raw.register(name, "a long password");
+        raw
+    };
+    (person("alice", 1), person("bob", 2))
+}
+
+fn infos(before: &[ServerMsg]) -> Vec<ConversationInfo> {
+    let all = before.iter().filter_map(|message| match message {
+        ServerMsg::Conversations(list) => Some(list.clone()),
+        _ => None,
+    });
+    all.flatten().collect()
+}
+
+/// Seqs that are pushed before the first `Pong` that follows.
+fn pushed(raw: &mut Raw, before: Vec<ServerMsg>) -> Vec<u64> {
+    raw.send(&ClientMsg::Ping(99));
+    let mut seqs = Vec::new();
+    let mut note = |message: &ServerMsg| {
+        if let ServerMsg::Push { runs, .. } = message {
+            runs.iter().for_each(|run| seqs.extend(run.first_seq..=run.last_seq()));
+        }
+    };
+    before.iter().for_each(&mut note);
+    raw.until("a pong", |message| {
+        note(&message);
+        matches!(message, ServerMsg::Pong(99)).then_some(())
+    });
+    seqs
+}
+
+/// At login the unread messages come, once, and none that were read.
+#[test]
+fn at_login_the_unread_messages_come_and_not_the_history() {
+    let mut cluster = Cluster::start(3);
+    let (mut alice, mut bob) = pair(&cluster);
+    alice.resume(vec![]);
+    bob.resume(vec![]);
+    let to_bob = Target::User(alice.lookup("bob"));
+    let texts: Vec<String> = (1..=300).map(|n| format!("message {n}")).collect();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    alice.say(to_bob, 1, &texts);
+    alice.ack(300);
+    let conversation = last_push(&mut bob, 300);
+    let marks = vec![MarkEntry { conversation, user: None, delivered: 300, read: 290 }];
+    bob.send(&ClientMsg::Mark(marks));
+    // The sender sees it, through another server.
+    let seen = alice.until("bob's marks", |message| match message {
+        ServerMsg::Marked(marks) => {
+            marks.into_iter().find(|m| m.user == Some(bob.user) && m.read == 290)
+        }
+        _ => None,
+    });
+    assert_eq!(seen.delivered, 300);
+
+    // Another device of bob, on a server that has been restarted meanwhile.
+    let token = bob.token.clone();
+    drop(bob);
+    cluster.same_state();
+    cluster.kill_all();
+    cluster.start_all();
+    let leader = cluster.leader().seat;
+    let mut again = Raw::connect(cluster.address(leader), DeviceId([2; 16]));
+    again.token_login("bob", token);
+    let (before, _) = again.resume(vec![]);
+    let info = infos(&before).into_iter().find(|info| info.id == conversation).unwrap();
+    let own = info.members.iter().find(|member| member.name == "bob").unwrap();
+    assert_eq!((info.last_seq, own.read, own.delivered), (300, 290, 300));
+    assert_eq!(pushed(&mut again, before), (291..=300).collect::<Vec<_>>());
+}
+
+/// Reads until the push that ends with `seq`; the conversation.
+fn last_push(raw: &mut Raw, seq: u64) -> ConversationId {
+    raw.until("the last message", |message| match message {
+        ServerMsg::Push { runs, .. } => {
+            let run = runs.last()?;
+            (run.last_seq() >= seq).then_some(run.conversation)
+        }
+        _ => None,
+    })
+}
+
+/// All devices of both get everything, whichever server they are on.
+#[test]
+fn every_device_of_a_user_gets_everything() {
+    let cluster = Cluster::start(3);
+    let (alice, bob) = (cluster.person("alice"), cluster.person("bob"));
+    bob.register();
+    alice.register();
+    let devices = [bob.tail(), bob.tail(), alice.tail()];
+    wait_until(Duration::from_secs(10), "three sessions are open", || {
+        let open: u64 =
+            cluster.status().iter().filter_map(|node| node.json["sessions"].as_u64()).sum();
+        (open >= 3).then_some(())
+    });
+    alice.send("bob", &["one", "two"]);
+    bob.send("alice", &["three"]);
+    for device in devices {
+        let said = device.wait_for(3, Duration::from_secs(10));
+        let texts: Vec<_> = said.iter().map(|said| said.text.as_str()).collect();
+        assert_eq!(texts, ["one", "two", "three"]);
+    }
+}
+
+/// A reader that stops reading stays, delays nobody, and gets everything when it goes on.
+#[test]
+fn a_reader_that_stops_reading_stays_and_catches_up() {
+    let cluster = Cluster::start(3);
+    let (mut alice, mut bob) = pair(&cluster);
+    alice.resume(vec![]);
+    bob.resume(vec![]);
+    let to_bob = Target::User(alice.lookup("bob"));
+    let text = "y".repeat(4000);
+    let start = Instant::now();
+    let mut number = 1;
+    // Far more than all buffers on the way hold together.
+    while number <= 8000 {
+        alice.say(to_bob, number, &vec![text.as_str(); 50]);
+        number += 50;
+        alice.ack(number - 1);
+    }
+    let session = |cluster: &Cluster| {
+        cluster.status().iter().filter_map(|node| node.json["sessions"].as_u64()).sum::<u64>()
+    };
+    let rest = Duration::from_secs(31).saturating_sub(start.elapsed());
+    watch(rest, "the one who does not read stays connected", || match session(&cluster) {
+        2 => Ok(()),
+        n => Err(format!("{n} sessions")),
+    });
+    let mut next = 1;
+    bob.until("everything", |message| {
+        if let ServerMsg::Push { runs, .. } = message {
+            for run in runs {
+                assert_eq!(run.first_seq, next, "in order, without a gap");
+                next = run.last_seq() + 1;
+            }
+        }
+        (next == number).then_some(())
+    });
+}

@@ -1,0 +1,223 @@
+//! Servers and client on hosts of their own: network namespaces on a bridge,
+//! made by this test and gone with it. The client has an empty home and knows no
+//! address; what it finds, it finds by broadcast. Run again with
+//! `cargo test --test it namespaces -- --nocapture`.
+
+use crate::harness::wait_until;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+/// Set in the process that runs inside the namespaces.
+const INSIDE: &str = "RUSTCHAT_TEST_INSIDE_NAMESPACES";
+const PROGRAM: &str = env!("CARGO_BIN_EXE_rustchat");
+
+/// Three servers, a client with an empty home, one bridge.
+#[test]
+fn a_client_without_an_address_finds_the_leader_on_another_host() {
+    if std::env::var_os(INSIDE).is_none() {
+        return run_again_inside(
+            "namespaces::a_client_without_an_address_finds_the_leader_on_another_host",
+        );
+    }
+    let net = Network::new(&["s1", "s2", "s3", "c1"]);
+    let dir = tempfile::tempdir().unwrap();
+    let conf = dir.path().join("nodes.conf");
+    std::fs::write(&conf, nodes_conf()).unwrap();
+    let mut servers: Vec<Process> =
+        ["s1", "s2", "s3"].iter().map(|host| net.serve(host, dir.path(), &conf)).collect();
+
+    let alice =
+        net.chat("c1", dir.path(), "alice", &["--register", "--send", "alice"], "to myself\n");
+    assert!(alice.status.success(), "{}", describe(&alice, &servers));
+    let bob =
+        net.chat("c1", dir.path(), "bob", &["--register", "--send", "alice"], "hello\nagain\n");
+    assert!(bob.status.success(), "{}", describe(&bob, &servers));
+
+    // The leader's host is cut off; whoever leads next answers instead.
+    let leader = net.leader(dir.path(), &conf).expect("a leader after messages were committed");
+    net.unplug(&leader);
+    servers.retain(|s| s.host != leader);
+    let more = net.chat("c1", dir.path(), "bob", &["--send", "alice"], "after the cut\n");
+    assert!(more.status.success(), "{}", describe(&more, &servers));
+
+    let got = net.tail("c1", dir.path(), "alice", 3);
+    assert_eq!(got, ["hello", "again", "after the cut"]);
+}
+
+/// Runs one test of this binary again with own network and mount namespaces; as an
+/// ordinary user also with an own user namespace, in which it is root.
+fn run_again_inside(test: &str) {
+    let root = Command::new("id").arg("-u").output().is_ok_and(|o| o.stdout == b"0\n");
+    let flags = if root { "-nm" } else { "-Urnm" };
+    let output = Command::new("unshare")
+        .args([flags, "--"])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture"])
+        .env(INSIDE, "1")
+        .output()
+        .expect("`unshare` (package util-linux) is needed for the tests with several hosts");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        output.status.success() && text.contains("1 passed"),
+        "inside the namespaces (these need `ip` of package iproute2 and, for others than root, \
+         unprivileged user namespaces):\n{text}\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+fn nodes_conf() -> String {
+    let node = |n: u32| {
+        format!(
+            "[[node]]\nid = {n}\nhost = \"10.99.0.{n}\"\nclient = 7101\npeer = 7201\nadmin = 7301\n"
+        )
+    };
+    format!("cluster = \"hosts\"\ndiscovery = 7100\n{}{}{}", node(1), node(2), node(3))
+}
+
+/// Hosts on one bridge.
+struct Network {
+    hosts: Vec<String>,
+}
+
+/// A server on one of the hosts.
+struct Process {
+    host: String,
+    child: Child,
+    log: PathBuf,
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+impl Network {
+    fn new(hosts: &[&str]) -> Self {
+        // `ip netns` keeps its names in /run/netns; this one is ours alone.
+        sh("mount --make-rprivate / && mount -t tmpfs tmpfs /run && mkdir -p /run/netns");
+        sh("ip link set lo up && ip link add br0 type bridge && ip link set br0 up");
+        for (i, host) in hosts.iter().enumerate() {
+            let n = i + 1;
+            sh(&format!(
+                "ip netns add {host} && ip link add v{n} type veth peer name eth0 netns {host} \
+                 && ip link set v{n} master br0 up \
+                 && ip -n {host} addr add 10.99.0.{n}/24 brd 10.99.0.255 dev eth0 \
+                 && ip -n {host} link set lo up && ip -n {host} link set eth0 up"
+            ));
+        }
+        Self { hosts: hosts.iter().map(ToString::to_string).collect() }
+    }
+
+    fn inside(host: &str, home: &Path) -> Command {
+        let mut command = Command::new("ip");
+        command
+            .args(["netns", "exec", host, PROGRAM])
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", home);
+        command
+    }
+
+    fn serve(&self, host: &str, dir: &Path, conf: &Path) -> Process {
+        let log = dir.join(format!("{host}.log"));
+        let home = dir.join(host);
+        std::fs::create_dir_all(&home).unwrap();
+        let child = Self::inside(host, &home)
+            .args(["serve", "--insecure-plain", "--nodes"])
+            .arg(conf)
+            .arg("--data")
+            .arg(home.join("data"))
+            .stdout(Stdio::null())
+            .stderr(std::fs::File::create(&log).unwrap())
+            .spawn()
+            .unwrap();
+        Process { host: host.to_owned(), child, log }
+    }
+
+    fn client(&self, host: &str, dir: &Path, user: &str, args: &[&str]) -> Command {
+        let home = dir.join(format!("home-{user}"));
+        std::fs::create_dir_all(&home).unwrap();
+        let password = home.join("password");
+        std::fs::write(&password, format!("secret of {user}\n")).unwrap();
+        let mut command = Self::inside(host, &home);
+        command.args(["chat", "--insecure-plain", "--user", user, "--password-file"]);
+        command.arg(password).args(args);
+        command
+    }
+
+    fn chat(&self, host: &str, dir: &Path, user: &str, args: &[&str], input: &str) -> Output {
+        use std::io::Write;
+        let mut child = self
+            .client(host, dir, user, args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        wait_until(Duration::from_secs(40), "the client ends", || child.try_wait().unwrap());
+        child.wait_with_output().unwrap()
+    }
+
+    /// The texts of the next `count` messages that `user` receives from others.
+    fn tail(&self, host: &str, dir: &Path, user: &str, count: usize) -> Vec<String> {
+        let out = dir.join("tail.json");
+        let mut child = self
+            .client(host, dir, user, &["--tail", "--json"])
+            .stdout(std::fs::File::create(&out).unwrap())
+            .spawn()
+            .unwrap();
+        let texts = wait_until(Duration::from_secs(20), "the messages arrive", || {
+            let text = std::fs::read_to_string(&out).unwrap();
+            let texts: Vec<String> = text
+                .lines()
+                .filter_map(|l| serde_json::from_str::<serde_json::Value>(l).ok())
+                .filter(|m| m["from"] != user)
+                .filter_map(|m| m["text"].as_str().map(str::to_owned))
+                .collect();
+            (texts.len() >= count).then_some(texts)
+        });
+        child.kill().unwrap();
+        child.wait().unwrap();
+        texts
+    }
+
+    /// The host whose server says that it leads.
+    fn leader(&self, dir: &Path, conf: &Path) -> Option<String> {
+        let output = Self::inside("c1", dir)
+            .args(["status", "--json", "--nodes"])
+            .arg(conf)
+            .output()
+            .unwrap();
+        let status: serde_json::Value = serde_json::from_slice(&output.stdout).ok()?;
+        let seat = status["leader"].as_str()?.to_owned();
+        self.hosts.iter().find(|h| **h == format!("s{seat}")).cloned()
+    }
+
+    fn unplug(&self, host: &str) {
+        let n = 1 + self.hosts.iter().position(|h| h == host).unwrap();
+        sh(&format!("ip link set v{n} down"));
+    }
+}
+
+fn sh(script: &str) {
+    let output = Command::new("sh").args(["-c", script]).output().unwrap();
+    assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn describe(output: &Output, servers: &[Process]) -> String {
+    let mut text = format!(
+        "{}\n{}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    for server in servers {
+        let log = std::fs::read_to_string(&server.log).unwrap_or_default();
+        text.push_str(&format!("\n--- {} ---\n{log}", server.host));
+    }
+    text
+}

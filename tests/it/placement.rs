@@ -1,0 +1,56 @@
+//! Clients are spread over the followers in turn.
+
+use crate::harness::{Cluster, Raw};
+use rustchat::chat::ids::DeviceId;
+use rustchat::wire::message::ServerMsg;
+use std::collections::BTreeMap;
+
+/// Over a hundred clients, the sessions per server are even within one; also with one server
+/// killed, and after a change of leader.
+#[test]
+fn a_hundred_clients_are_spread_evenly() {
+    let mut cluster = Cluster::start(5);
+    let leader = cluster.leader().seat;
+    let spread = place(&cluster, leader, 100);
+    assert_eq!(spread.len(), 4, "the followers alone serve: {spread:?}");
+    assert!(!spread.contains_key(&leader), "{spread:?}");
+    even(&spread);
+
+    let gone = cluster.seats().into_iter().find(|seat| *seat != leader).unwrap();
+    cluster.kill(gone);
+    crate::harness::wait_until(std::time::Duration::from_secs(5), "the loss is noticed", || {
+        let live = cluster.status().iter().find(|n| n.seat == leader)?.json["live"].as_u64()?;
+        (live == 4).then_some(())
+    });
+    let spread = place(&cluster, leader, 99);
+    assert!(!spread.contains_key(&gone), "{spread:?}");
+    assert_eq!(spread.len(), 3, "{spread:?}");
+    even(&spread);
+
+    cluster.up(gone);
+    cluster.kill(leader);
+    let next = cluster.leader().seat;
+    cluster.same_state();
+    let spread = place(&cluster, next, 99);
+    assert_eq!(spread.len(), 3, "{spread:?}");
+    even(&spread);
+}
+
+/// Asks the leader for a server `count` times; how often each was named.
+fn place(cluster: &Cluster, leader: u32, count: u8) -> BTreeMap<u32, u32> {
+    let mut spread = BTreeMap::new();
+    for n in 0..count {
+        let mut raw = Raw::open(cluster.address(leader), DeviceId([n; 16]));
+        raw.hello(false);
+        match raw.receive() {
+            ServerMsg::Redirect(to) => *spread.entry(to.seat).or_default() += 1,
+            other => panic!("the leader answered {other:?}"),
+        }
+    }
+    spread
+}
+
+fn even(spread: &BTreeMap<u32, u32>) {
+    let (low, high) = (spread.values().min().unwrap(), spread.values().max().unwrap());
+    assert!(high - low <= 1, "{spread:?}");
+}
