@@ -23,20 +23,24 @@ mod watchers;
 
 pub use config::{ServeError, ServerConfig, StoreSpec};
 
+use crate::chat::ids::ClusterId;
 use crate::raft::NodeConfig;
 use crate::raft::node::Node;
-use crate::store::Store;
+use crate::store::embedded::{self, Embedded};
+use crate::store::{Store, StoreError};
 use crate::wire::message::ServerAddress;
 use hub::Hub;
 use password::Passwords;
 use replica::Replica;
 use session::Setup;
 use shared::{Shared, cluster_state};
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -64,12 +68,32 @@ pub async fn run(
 async fn open(config: &ServerConfig) -> Result<Arc<dyn Store>, ServeError> {
     match &config.store {
         StoreSpec::Open(store) => Ok(Arc::clone(store)),
-        StoreSpec::Embedded => Err(ServeError::Config("no embedded store".to_owned())),
+        StoreSpec::Embedded => {
+            let (dir, seat, cluster) = (config.data.clone(), config.seat, config.cluster);
+            let rejoin = config.rejoin;
+            let opened = spawn_blocking(move || open_embedded(&dir, seat, cluster, rejoin)).await;
+            let failed = |why| ServeError::Failed(format!("opening the store: {why}"));
+            Ok(Arc::new(opened.map_err(failed)??))
+        }
         StoreSpec::Mongo(_) => {
             let text = "this program was built without MongoDB: use the embedded store";
             Err(ServeError::Config(text.to_owned()))
         }
     }
+}
+
+/// To rejoin, what is there is moved aside first: it must not be trusted with a vote.
+fn open_embedded(
+    dir: &Path,
+    seat: u32,
+    cluster: Option<ClusterId>,
+    rejoin: bool,
+) -> Result<Embedded, StoreError> {
+    if rejoin && dir.try_exists()? {
+        let moved = embedded::move_aside(dir)?;
+        tracing::warn!(to = %moved.to.display(), "moved the old data aside; joining anew");
+    }
+    embedded::open(dir, seat, cluster)
 }
 
 async fn serve(
