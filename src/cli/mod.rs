@@ -9,7 +9,11 @@ pub mod signals;
 
 mod bench;
 mod proto;
+pub mod send;
 mod serve;
+pub mod status;
+pub mod tail;
+mod talk;
 
 use crate::{demo, limits, telemetry};
 use args::Command;
@@ -29,6 +33,9 @@ pub fn run(command: Command) -> Outcome {
             telemetry::to_stderr();
             wait_for(serve::run(&args))
         }
+        Command::Chat(args) if args.send.is_some() => wait_for(send::run(&args)),
+        Command::Chat(args) if args.tail.is_some() => wait_for(tail::run(&args)),
+        Command::Status(args) => wait_for(status::run(&args)),
         Command::Demo(args) => wait_for(demo::run(&args)),
         Command::Bench(args) => wait_for(bench::run(&args)),
         Command::Proto => proto::run(),

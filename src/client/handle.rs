@@ -242,6 +242,12 @@ impl Client {
         device.save_have(have).map_err(|why| ClientError::State(why.to_string()))
     }
 
+    /// The number of the newest own message; 0 before the first.
+    #[must_use]
+    pub fn last_number(&self) -> u64 {
+        self.shared.outbox().last()
+    }
+
     /// Own messages without an outcome, those of earlier processes included.
     #[must_use]
     pub fn unfinished(&self) -> u64 {

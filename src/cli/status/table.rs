@@ -1,0 +1,73 @@
+//! The answers as a table for people.
+
+use super::Asked;
+use super::judge::{Judgement, Verdict};
+use crate::chat::text::printable;
+
+/// The cluster in a line or two, then a line for each node.
+pub fn table(nodes: &[Asked], judgement: &Judgement) -> String {
+    let mut rows = vec![
+        ["ID", "ADDRESS", "ROLE", "TERM", "LAST", "COMMIT", "APPLIED", "SESSIONS", "NOTE"]
+            .map(str::to_owned),
+    ];
+    rows.extend((0..nodes.len()).filter_map(|place| row(nodes, place, judgement)));
+    let widths: Vec<usize> = (0..9)
+        .map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0))
+        .collect();
+    let mut text = headline(nodes, judgement);
+    for row in rows {
+        let cells = row.iter().zip(&widths).map(|(cell, &width)| format!("{cell:<width$}"));
+        let line = cells.collect::<Vec<_>>().join("  ");
+        text.push('\n');
+        text.push_str(line.trim_end());
+    }
+    text
+}
+
+fn headline(nodes: &[Asked], judgement: &Judgement) -> String {
+    let name = nodes.iter().filter_map(Asked::status).map(|s| s.cluster_name.as_str()).next();
+    let mut text = match name {
+        Some(name) if !name.is_empty() => format!("{}: ", printable(name)),
+        _ => String::new(),
+    };
+    text.push_str(match judgement.verdict {
+        Verdict::Healthy => "all is well",
+        Verdict::Degraded => "it serves, but something is missing",
+        Verdict::Electing => "no leader yet",
+        Verdict::NoQuorum => "no majority",
+        Verdict::Unreachable => "no server answers",
+    });
+    if let (Some(voters), Some(needed)) = (judgement.voters, judgement.needed()) {
+        let live = judgement.live;
+        text += &format!("; {live} of {voters} servers are up, {needed} are needed");
+    }
+    text
+}
+
+fn row(nodes: &[Asked], place: usize, judgement: &Judgement) -> Option<[String; 9]> {
+    let node = nodes.get(place)?;
+    let id = node.seat.map_or_else(|| "?".to_owned(), |seat| seat.to_string());
+    let addr = printable(&node.addr).into_owned();
+    Some(match &node.answer {
+        Err(why) => {
+            let dash = || "–".to_owned();
+            let why = printable(why).into_owned();
+            [id, addr, "down".to_owned(), dash(), dash(), dash(), dash(), dash(), why]
+        }
+        Ok((s, _)) => {
+            let reasons = judgement.of_node.get(&place);
+            let reasons = reasons.into_iter().flatten().copied().collect::<Vec<_>>().join(", ");
+            [
+                id,
+                addr,
+                printable(&s.role).into_owned(),
+                s.term.to_string(),
+                s.last_index.to_string(),
+                s.commit.to_string(),
+                s.applied.to_string(),
+                s.sessions.to_string(),
+                reasons,
+            ]
+        }
+    })
+}

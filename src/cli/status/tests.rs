@@ -1,0 +1,142 @@
+//! What is concluded from answers, and how it is printed.
+
+use super::Asked;
+use super::document::document;
+use super::judge::{Judgement, Verdict, judge};
+use super::table::table;
+use crate::chat::ids::ClusterId;
+use crate::client::{ServerAddress, Status};
+use bytes::Bytes;
+use std::time::Duration;
+
+fn up(seat: u32, role: &str) -> Asked {
+    let status = Status {
+        seat,
+        role: role.into(),
+        term: 4,
+        last_term: 4,
+        last_index: 90,
+        commit: 90,
+        applied: 90,
+        leader: Some(2),
+        cluster: ClusterId([7; 16]),
+        cluster_name: "west".into(),
+        generation: 1,
+        voters: 3,
+        live: 3,
+        version: "0.1.0".into(),
+        hash: Bytes::from_static(&[1, 2]),
+        links: (1..=3).filter(|other| *other != seat).collect(),
+        quorum_ack_age_ms: (role == "leader").then_some(200),
+        servers: vec![ServerAddress::default()],
+        ..Status::default()
+    };
+    let addr = format!("127.0.0.1:710{seat}");
+    Asked { addr, seat: Some(seat), answer: Ok((status, Duration::from_millis(1))) }
+}
+
+fn down(seat: u32) -> Asked {
+    let addr = format!("127.0.0.1:710{seat}");
+    Asked { addr, seat: Some(seat), answer: Err("\u{1b}[31mConnection refused".into()) }
+}
+
+fn change(mut node: Asked, change: impl Fn(&mut Status)) -> Asked {
+    if let Ok((status, _)) = &mut node.answer {
+        change(status);
+    }
+    node
+}
+
+fn reasons(judgement: &Judgement) -> Vec<&'static str> {
+    judgement.reasons.iter().copied().collect()
+}
+
+#[test]
+fn the_verdict_follows_from_what_the_nodes_say() {
+    let (f, l) = ("follower", "leader");
+    let led_by_none = |seat| change(up(seat, f), |s| s.leader = None);
+    let table: Vec<(Vec<Asked>, Verdict, &[&str])> = vec![
+        (vec![up(1, f), up(2, l), up(3, f)], Verdict::Healthy, &[]),
+        (vec![up(1, f), up(2, l), down(3)], Verdict::Degraded, &["voter_down"]),
+        (
+            vec![led_by_none(1), led_by_none(2), down(3)],
+            Verdict::Electing,
+            &["no_leader", "voter_down"],
+        ),
+        (
+            vec![led_by_none(1), down(2), down(3)],
+            Verdict::NoQuorum,
+            &["no_leader", "no_quorum", "voter_down"],
+        ),
+        (vec![down(1), down(2), down(3)], Verdict::Unreachable, &["voter_down"]),
+        (
+            vec![up(1, f), up(2, l), change(up(3, f), |s| s.applied = 90 - 89)],
+            Verdict::Healthy,
+            &[],
+        ),
+        (
+            vec![up(1, f), up(2, l), change(up(3, f), |s| s.hash = Bytes::from_static(&[9]))],
+            Verdict::Degraded,
+            &["diverged"],
+        ),
+        (
+            vec![up(1, f), up(2, l), change(up(3, f), |s| s.cluster = ClusterId([8; 16]))],
+            Verdict::Degraded,
+            &["cluster_mismatch"],
+        ),
+        (
+            vec![up(1, f), up(2, l), change(up(3, f), |s| s.links = vec![2])],
+            Verdict::Degraded,
+            &["partial_partition"],
+        ),
+    ];
+    for (nodes, verdict, expected) in table {
+        let judgement = judge(&nodes);
+        assert_eq!((judgement.verdict, reasons(&judgement).as_slice()), (verdict, expected));
+    }
+}
+
+#[test]
+fn of_two_that_say_they_lead_the_newer_counts_and_one_without_a_majority_does_not() {
+    let old = change(up(1, "leader"), |s| {
+        s.term = 3;
+        s.quorum_ack_age_ms = Some(60_000);
+    });
+    assert_eq!(judge(&[old.clone(), up(2, "leader"), up(3, "follower")]).leader, Some(1));
+    assert_eq!(judge(&[old, up(3, "follower"), down(2)]).leader, None);
+}
+
+#[test]
+fn the_document_has_every_key_and_null_for_the_unknown() {
+    let nodes = [up(1, "follower"), up(2, "leader"), down(3)];
+    let json = document(&nodes, &judge(&nodes));
+    assert_eq!(json["schema"], 1);
+    assert_eq!(json["verdict"], "degraded");
+    assert_eq!(json["cluster"]["id"], "07".repeat(16));
+    assert_eq!(json["leader"]["id"], "2");
+    assert_eq!(json["quorum"]["needed"], 2);
+    assert_eq!(json["quorum"]["can_lose"], 0);
+    let (answered, silent) = (&json["nodes"][0], &json["nodes"][2]);
+    assert_eq!(answered["last_log"]["index"], 90);
+    assert_eq!(answered["heartbeat_age_seconds"], serde_json::Value::Null);
+    assert_eq!(silent["reachable"], false);
+    assert_eq!(silent["term"], serde_json::Value::Null);
+    let keys = |node: &serde_json::Value| node.as_object().unwrap().keys().cloned().collect();
+    let (with, without): (Vec<_>, Vec<_>) = (keys(answered), keys(silent));
+    assert_eq!(with, without);
+    assert!(with.is_sorted(), "{with:?}");
+}
+
+#[test]
+fn people_get_a_table_that_cannot_act_on_their_terminal() {
+    let nodes = [up(1, "follower"), up(2, "leader"), down(3)];
+    let text = table(&nodes, &judge(&nodes));
+    let lines: Vec<_> = text.lines().collect();
+    assert_eq!(
+        lines[0],
+        "west: it serves, but something is missing; 2 of 3 servers are up, 2 are needed"
+    );
+    assert!(lines[1].starts_with("ID  ADDRESS"), "{text}");
+    assert!(lines[4].ends_with("␛[31mConnection refused"), "{text}");
+    assert_eq!(lines.len(), 5);
+}
