@@ -153,3 +153,7 @@ pub const REDIRECTS: u32 = 5;
 pub const WORKERS: usize = 4;
 /// Threads for calls that block: disk, name resolution, standard input.
 pub const BLOCKING_THREADS: usize = 16;
+/// Texts that wait between the chat screen and the outbox, and answers that wait for the screen.
+pub const UI_WAITING: usize = 64;
+/// Events of the client or the terminal that a screen takes before it draws again.
+pub const UI_BATCH: usize = 512;

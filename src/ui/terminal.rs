@@ -1,0 +1,149 @@
+//! The terminal as a resource: raw mode, the alternate screen, bracketed paste and focus events
+//! are taken when a [`Screen`] opens and given back on every way out: return, error, panic, and
+//! the signals that [`Ending`] turns into a return. It must not know what is drawn.
+
+use crossterm::event::{
+    DisableBracketedPaste, DisableFocusChange, EnableBracketedPaste, EnableFocusChange,
+};
+use crossterm::terminal::{
+    EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
+};
+use crossterm::{cursor, execute};
+use ratatui::backend::CrosstermBackend;
+use ratatui::{Frame, Terminal};
+use std::io::{self, Stdout, Write};
+use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// True while the terminal is ours: restoring twice would leave the shell's own screen.
+static TAKEN: AtomicBool = AtomicBool::new(false);
+static HOOK: Once = Once::new();
+
+/// The terminal while a screen is shown; dropping it restores what was there before.
+pub struct Screen {
+    terminal: Terminal<CrosstermBackend<Stdout>>,
+}
+
+impl Screen {
+    /// Takes the terminal.
+    ///
+    /// # Errors
+    /// The terminal refuses; it is restored then.
+    pub fn open() -> io::Result<Self> {
+        HOOK.call_once(|| {
+            let before = std::panic::take_hook();
+            std::panic::set_hook(Box::new(move |panic| {
+                restore();
+                before(panic);
+            }));
+        });
+        enable_raw_mode()?;
+        TAKEN.store(true, Ordering::SeqCst);
+        let guard = Restore;
+        let mut out = io::stdout();
+        execute!(out, EnterAlternateScreen, EnableBracketedPaste, EnableFocusChange)?;
+        let terminal = Terminal::new(CrosstermBackend::new(out))?;
+        std::mem::forget(guard);
+        Ok(Self { terminal })
+    }
+
+    /// Draws one frame.
+    ///
+    /// # Errors
+    /// The terminal is gone, or was given back because some thread panicked.
+    pub fn draw(&mut self, view: impl FnOnce(&mut Frame<'_>)) -> io::Result<()> {
+        if !TAKEN.load(Ordering::SeqCst) {
+            return Err(io::Error::other("a part of the program panicked"));
+        }
+        self.terminal.draw(view).map(drop)
+    }
+
+    /// Makes the next frame draw every cell.
+    ///
+    /// # Errors
+    /// The terminal is gone.
+    pub fn clear(&mut self) -> io::Result<()> {
+        self.terminal.clear()
+    }
+
+    /// Columns and rows.
+    ///
+    /// # Errors
+    /// The terminal is gone.
+    pub fn size(&self) -> io::Result<(u16, u16)> {
+        self.terminal.size().map(|size| (size.width, size.height))
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        restore();
+    }
+}
+
+struct Restore;
+
+impl Drop for Restore {
+    fn drop(&mut self) {
+        restore();
+    }
+}
+
+/// Gives the terminal back, once. A terminal that is gone (SIGHUP) cannot be restored: errors
+/// are of no use to anybody.
+fn restore() {
+    if !TAKEN.swap(false, Ordering::SeqCst) {
+        return;
+    }
+    let mut out = io::stdout();
+    drop(execute!(
+        out,
+        DisableFocusChange,
+        DisableBracketedPaste,
+        LeaveAlternateScreen,
+        cursor::Show
+    ));
+    drop(disable_raw_mode());
+    drop(out.flush());
+}
+
+/// This machine's clock, in milliseconds of UNIX time.
+#[must_use]
+pub fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The signals that end a screen: SIGTERM, SIGHUP and SIGINT.
+pub struct Ending {
+    signals: [Signal; 3],
+}
+
+impl Ending {
+    /// Listens from now on.
+    ///
+    /// # Errors
+    /// The system refuses the handlers.
+    pub fn listen() -> io::Result<Self> {
+        let on = |kind| signal(kind);
+        Ok(Self {
+            signals: [
+                on(SignalKind::terminate())?,
+                on(SignalKind::hangup())?,
+                on(SignalKind::interrupt())?,
+            ],
+        })
+    }
+
+    /// Resolves when one of them came.
+    pub async fn signal(&mut self) {
+        let [term, hup, int] = &mut self.signals;
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = hup.recv() => {}
+            _ = int.recv() => {}
+        }
+    }
+}
