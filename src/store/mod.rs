@@ -2,6 +2,7 @@
 //! backends, one conformance suite for all. It must not know openraft, sessions
 //! or what a log entry means: payloads are bytes.
 
+pub mod check;
 pub mod embedded;
 pub mod identity;
 pub mod memory;

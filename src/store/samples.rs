@@ -74,17 +74,22 @@ impl Sample {
 
     /// An entry with messages of alice to bob.
     pub(super) fn send(&mut self, texts: &[&str]) -> Step {
+        let send = self.command(texts);
+        self.number += texts.len() as u64;
+        self.step(&[send])
+    }
+
+    /// The command that [`Sample::send`] applies.
+    pub(super) fn command(&self, texts: &[&str]) -> Command {
         let bodies: Vec<Body> = texts.iter().map(|text| Body::text(*text)).collect();
-        let send = Command::Send(Send {
+        Command::Send(Send {
             device: device(1),
             group: 0,
             first_number: self.number + 1,
             confirmed: self.number,
             to: Target::User(crate::chat::ids::UserId { cluster: ClusterId([1; 16]), number: 2 }),
             bodies,
-        });
-        self.number += texts.len() as u64;
-        self.step(&[send])
+        })
     }
 
     fn step(&mut self, commands: &[Command]) -> Step {

@@ -34,6 +34,18 @@ pub struct MovedAside {
     pub identity: Option<Identity>,
 }
 
+/// The lock of a directory, held until it is dropped.
+#[derive(Debug)]
+pub(in crate::store) struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Not left to the closing of the file: a process that is being started may still have
+        // a copy of it. Where it fails, that closing unlocks.
+        drop(self.0.unlock());
+    }
+}
+
 /// What a directory holds.
 #[derive(Debug)]
 pub(super) enum Found {
@@ -52,18 +64,23 @@ pub(super) fn corrupt(dir: &Path, what: impl std::fmt::Display) -> StoreError {
     ))
 }
 
+/// The error for data that another process uses.
+pub(super) fn in_use(dir: &Path) -> StoreError {
+    StoreError::NotOurs(format!(
+        "{} is used by another rustchat process: stop that one, or name another directory with \
+         --data",
+        dir.display()
+    ))
+}
+
 /// Locks the directory, which is made if it is not there.
-pub(super) fn lock(dir: &Path) -> Result<File, StoreError> {
+pub(super) fn lock(dir: &Path) -> Result<Lock, StoreError> {
     fs::create_dir_all(dir)?;
     let path = dir.join(LOCK);
     let file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(StoreError::NotOurs(format!(
-            "{} is used by another rustchat process: stop that one, or name another directory \
-             with --data",
-            dir.display()
-        ))),
+        Ok(()) => Ok(Lock(file)),
+        Err(TryLockError::WouldBlock) => Err(in_use(dir)),
         Err(TryLockError::Error(error)) => Err(error.into()),
     }
 }
@@ -188,6 +205,23 @@ pub(super) fn is_ours(
         ))),
         _ => Ok(()),
     }
+}
+
+/// Copies a directory for a look at it. Large files that are never written again are linked
+/// where the file system can.
+pub(super) fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir_all(to)?;
+    let fixed = from.file_name().is_some_and(|name| name == "tables" || name == "blobs");
+    for file in fs::read_dir(from)? {
+        let file = file?;
+        let (from, to) = (file.path(), to.join(file.file_name()));
+        if file.file_type()?.is_dir() {
+            copy(&from, &to)?;
+        } else if !fixed || fs::hard_link(&from, &to).is_err() {
+            fs::copy(&from, &to)?;
+        }
+    }
+    Ok(())
 }
 
 /// Moves a damaged directory out of the way, to `DIR.damaged-N`. The caller then opens `DIR`

@@ -44,8 +44,8 @@ fn closed() -> StoreError {
 }
 
 /// Opens the log's files. They must have been checked.
-pub(super) fn open_files(dir: &Path) -> io::Result<RaftLog<Records>> {
-    RaftLog::open(config(dir)?)
+pub(super) fn open_files(dir: &Path, chunk_bytes: usize) -> io::Result<RaftLog<Records>> {
+    RaftLog::open(config(dir, chunk_bytes)?)
 }
 
 impl Log {

@@ -7,16 +7,20 @@
 //! for the disk (votes, cuts, and all of the state, whose writes stall while it
 //! compacts) runs on the blocking pool, so that heartbeats never wait for it.
 
+#[cfg(test)]
+mod damage;
 mod dir;
 mod guard;
 mod guard_file;
+#[cfg(test)]
+mod kill;
 mod log;
 mod records;
 mod recover;
 mod state;
 
 pub use dir::{MovedAside, move_aside};
-pub(in crate::store) use recover::look_inside;
+pub(super) use recover::look_inside;
 
 use super::record::{LogBounds, LogEntry, LogId, Mark, Row, Vote};
 use super::tables::{self, Page};
@@ -25,7 +29,6 @@ use crate::chat::ids::{ClusterId, ConversationId, DeviceId, Group};
 use crate::chat::write::{SentIndex, Write};
 use async_trait::async_trait;
 use bytes::Bytes;
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -41,7 +44,7 @@ struct Inner {
     log: log::Log,
     state: state::State,
     /// Held until the store is closed.
-    lock: Mutex<Option<File>>,
+    lock: Mutex<Option<dir::Lock>>,
 }
 
 /// Opens the store in `dir` for this seat; makes it where there is none. Blocks while the log
@@ -51,7 +54,7 @@ struct Inner {
 /// `NotOurs` where another process uses the directory or it belongs to another cluster or
 /// seat, `Corrupt` where it holds less than this node promised, `Io` where the disk fails.
 pub fn open(dir: &Path, seat: u32, cluster: Option<ClusterId>) -> Result<Embedded, StoreError> {
-    recover::open(dir, seat, cluster)
+    recover::open(dir, seat, cluster, records::CHUNK_BYTES)
 }
 
 impl Embedded {

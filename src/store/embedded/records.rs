@@ -17,7 +17,7 @@ use std::time::Duration;
 const GROUP_WAIT: Duration = Duration::from_micros(20);
 /// Bytes of a chunk file. The entries of the newest chunk stay in memory, so this bounds
 /// memory as well.
-const CHUNK_BYTES: usize = 8 << 20;
+pub(super) const CHUNK_BYTES: usize = 8 << 20;
 /// Payload bytes of older chunks kept in memory.
 const CACHE_BYTES: usize = 8 << 20;
 /// Buffer for reading a chunk at start.
@@ -128,11 +128,11 @@ impl Drop for Done {
 }
 
 /// The settings with which a log is opened. It never decides itself what of its tail to drop.
-pub(super) fn config(dir: &Path) -> io::Result<Arc<Config>> {
+pub(super) fn config(dir: &Path, chunk_bytes: usize) -> io::Result<Arc<Config>> {
     let text = dir.to_str().ok_or_else(|| io::Error::other("a path that is no UTF-8"))?;
     let mut config = Config::new(text);
     config.wal.read_buffer_size = Some(READ_BYTES);
-    config.wal.chunk_max_size = Some(CHUNK_BYTES);
+    config.wal.chunk_max_size = Some(chunk_bytes);
     config.wal.truncate_incomplete_record = Some(false);
     config.wal.flush_batch_wait = Some(GROUP_WAIT);
     config.wal.flush_queue_max_bytes = Some(QUEUE_BYTES);
@@ -143,41 +143,41 @@ pub(super) fn config(dir: &Path) -> io::Result<Arc<Config>> {
 
 /// What the records of a log add up to, as far as they can be read.
 #[derive(Debug, Default)]
-pub(super) struct Scan {
+pub(in crate::store) struct Scan {
     /// The vote saved last.
-    pub(super) vote: Option<Vote>,
+    pub(in crate::store) vote: Option<Vote>,
     /// How far the log is known to be committed.
-    pub(super) committed: Option<LogId>,
+    pub(in crate::store) committed: Option<LogId>,
     /// The last entry purged.
-    pub(super) purged: Option<LogId>,
+    pub(in crate::store) purged: Option<LogId>,
     /// The entries, with their payload where it was asked for.
-    pub(super) entries: BTreeMap<u64, LogEntry>,
+    pub(in crate::store) entries: BTreeMap<u64, LogEntry>,
     /// The first place that cannot be read.
-    pub(super) damage: Option<Damage>,
+    pub(in crate::store) damage: Option<Damage>,
 }
 
 /// A place in the log's files that cannot be read.
 #[derive(Debug)]
-pub(super) struct Damage {
+pub(in crate::store) struct Damage {
     /// The file.
-    pub(super) path: PathBuf,
+    pub(in crate::store) path: PathBuf,
     /// Bytes before it that can be read.
-    pub(super) good: u64,
+    pub(in crate::store) good: u64,
     /// What is wrong.
-    pub(super) what: String,
+    pub(in crate::store) what: String,
     /// True in the newest file, where a crash may leave such a place.
-    pub(super) newest: bool,
+    pub(in crate::store) newest: bool,
 }
 
 impl Scan {
     /// The last entry, or the last one purged.
-    pub(super) fn last(&self) -> Option<LogId> {
+    pub(in crate::store) fn last(&self) -> Option<LogId> {
         self.entries.last_key_value().map(|(_, entry)| entry.id).max(self.purged)
     }
 
     /// Reads all records of the log in `dir`, which must not be open.
-    pub(super) fn read(dir: &Path, payloads: bool) -> io::Result<Self> {
-        let config = config(dir)?;
+    pub(in crate::store) fn read(dir: &Path, payloads: bool) -> io::Result<Self> {
+        let config = config(dir, CHUNK_BYTES)?;
         let mut scan = Self::default();
         let mut chunk_end = None;
         Dump::<Records>::new(Arc::clone(&config))?.write_with(|chunk, number, record| {

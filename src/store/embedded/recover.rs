@@ -15,7 +15,7 @@ use crate::store::record::{LogId, Vote};
 use crate::store::{Identity, StoreError};
 use raft_log::RaftLog;
 use raft_log::api::raft_log_writer::RaftLogWriter as _;
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -26,6 +26,7 @@ pub(super) fn open(
     dir: &Path,
     seat: u32,
     cluster: Option<ClusterId>,
+    chunk_bytes: usize,
 ) -> Result<Embedded, StoreError> {
     let lock = dir::lock(dir)?;
     let identity = match dir::look(dir)? {
@@ -36,7 +37,7 @@ pub(super) fn open(
     let (file, marks) =
         guard::open(&dir.join(GUARD))?.ok_or_else(|| corrupt(dir, "the guard file is damaged"))?;
     same_directory(dir, &identity, &marks)?;
-    let log = open_log(dir, &marks)?;
+    let log = open_log(dir, &marks, chunk_bytes)?;
     let state = State::open(&dir.join(STATE))?;
     let log = check_state(dir, log, &state)?;
     let broken = Arc::new(AtomicBool::new(false));
@@ -77,13 +78,15 @@ fn same_directory(dir: &Path, identity: &Identity, marks: &Marks) -> Result<(), 
 }
 
 /// Opens the log, cuts a torn tail, and checks that all that was promised is there.
-fn open_log(dir: &Path, marks: &Marks) -> Result<RaftLog<Records>, StoreError> {
+fn open_log(dir: &Path, marks: &Marks, chunk_bytes: usize) -> Result<RaftLog<Records>, StoreError> {
     let path = dir.join(LOG);
-    let log = match open_files(&path) {
+    let log = match open_files(&path, chunk_bytes) {
         Ok(log) => log,
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(dir::in_use(dir)),
         Err(error) => {
             cut_torn_tail(dir, &path, marks, &error)?;
-            open_files(&path).map_err(|error| corrupt(dir, format_args!("the log: {error}")))?
+            open_files(&path, chunk_bytes)
+                .map_err(|error| corrupt(dir, format_args!("the log: {error}")))?
         }
     };
     let seen =
@@ -185,6 +188,42 @@ impl Seen {
     }
 }
 
+/// Log and state, side by side.
+struct Both {
+    purged: Option<LogId>,
+    last: Option<LogId>,
+    applied: Option<LogId>,
+    /// The entry of the log at the index of `applied`.
+    there: Option<LogId>,
+    /// The last entry of the snapshot that was installed last.
+    installed: Option<LogId>,
+}
+
+impl Both {
+    /// Says whether they fit together, or why not. True: the log must be purged to where the
+    /// state is, for a snapshot was installed and the process ended before that.
+    fn fit(&self) -> Result<bool, String> {
+        let Self { purged, last, applied, .. } = self;
+        if purged.map(|purged| purged.index) > applied.map(|applied| applied.index) {
+            return Err(format!(
+                "the log was purged to {purged:?}, but the state ends at {applied:?}"
+            ));
+        }
+        let Some(applied) = applied else { return Ok(false) };
+        if last.is_none_or(|last| last.index < applied.index) {
+            return if self.installed == Some(*applied) {
+                Ok(true)
+            } else {
+                Err(format!("the state has applied {applied:?}, but the log ends at {last:?}"))
+            };
+        }
+        if self.there.is_some_and(|there| there != *applied) {
+            return Err(format!("the log holds another entry than {applied:?}, which was applied"));
+        }
+        Ok(false)
+    }
+}
+
 /// Checks log and state against each other.
 fn check_state(
     dir: &Path,
@@ -192,29 +231,21 @@ fn check_state(
     state: &State,
 ) -> Result<RaftLog<Records>, StoreError> {
     let applied = state.mark().applied;
-    let (purged, last) =
-        (log.log_state().purged().copied().map(id), log.log_state().last().copied().map(id));
-    if purged.map(|purged| purged.index) > applied.map(|applied| applied.index) {
-        let message =
-            format!("the log was purged to {purged:?}, but the state ends at {applied:?}");
-        return Err(corrupt(dir, message));
+    let there = match applied {
+        Some(applied) => log.read(applied.index, applied.index + 1).next().transpose()?,
+        None => None,
+    };
+    let both = Both {
+        purged: log.log_state().purged().copied().map(id),
+        last: log.log_state().last().copied().map(id),
+        applied,
+        there: there.map(|(entry, _)| id(entry)),
+        installed: state.installed(),
+    };
+    let purge_now = both.fit().map_err(|what| corrupt(dir, what))?;
+    if let Some(applied) = applied.filter(|_| purge_now) {
+        purge(&mut log, applied)?;
     }
-    let Some(applied) = applied else { return Ok(log) };
-    if last.is_some_and(|last| last.index >= applied.index) {
-        let found = log.read(applied.index, applied.index + 1).next().transpose()?;
-        if found.is_some_and(|(entry, _)| id(entry) != applied) {
-            let message =
-                format!("the log holds another entry than {applied:?}, which was applied");
-            return Err(corrupt(dir, message));
-        }
-        return Ok(log);
-    }
-    if state.installed() != Some(applied) {
-        let message = format!("the state has applied {applied:?}, but the log ends at {last:?}");
-        return Err(corrupt(dir, message));
-    }
-    // A snapshot was installed, and the log not purged any more: done now.
-    purge(&mut log, applied)?;
     Ok(log)
 }
 
@@ -228,30 +259,43 @@ fn purge(log: &mut RaftLog<Records>, upto: LogId) -> io::Result<()> {
 /// What a stopped node's directory holds.
 pub(in crate::store) struct Inside {
     /// Keeps other processes out.
-    pub(in crate::store) _lock: File,
+    pub(in crate::store) _lock: dir::Lock,
+    /// Whose it is.
     pub(in crate::store) identity: Identity,
-    pub(super) marks: Marks,
+    /// The log, with payloads.
     pub(in crate::store) log: Scan,
-    /// What is wrong with the log, in words.
+    /// The state, opened in a copy of its files.
+    pub(in crate::store) state: State,
+    /// What is wrong, in words: then the server would not start.
     pub(in crate::store) broken: Option<String>,
 }
 
-/// Reads a directory without changing it.
-pub(in crate::store) fn look_inside(dir: &Path) -> Result<Inside, StoreError> {
-    if !dir.is_dir() {
-        let message = format!("{} is no directory", dir.display());
-        return Err(StoreError::NotOurs(message));
+/// Reads a directory without changing it. The state is copied to `scratch`, for opening it
+/// writes.
+pub(in crate::store) fn look_inside(dir: &Path, scratch: &Path) -> Result<Inside, StoreError> {
+    let nothing = || StoreError::NotOurs(format!("{} holds no rustchat data", dir.display()));
+    if !dir.join(LOG).is_dir() {
+        return Err(nothing());
     }
     let lock = dir::lock(dir)?;
-    let Found::Data(identity) = dir::look(dir)? else {
-        let message = format!("{} holds no rustchat data", dir.display());
-        return Err(StoreError::NotOurs(message));
-    };
+    let Found::Data(identity) = dir::look(dir)? else { return Err(nothing()) };
     let (_, marks) = SlotFile::read(&dir.join(GUARD))?
         .ok_or_else(|| corrupt(dir, "the guard file is damaged"))?;
     let log = Scan::read(&dir.join(LOG), true)?;
-    let kept = Seen::of_scan(&log, &marks).keep(&marks);
     let damage = log.damage.as_ref().filter(|damage| !damage.newest);
     let damage = damage.map(|damage| format!("{}: {}", damage.path.display(), damage.what));
-    Ok(Inside { _lock: lock, identity, marks, broken: damage.or(kept.err()), log })
+    let kept = Seen::of_scan(&log, &marks).keep(&marks).err();
+    dir::copy(&dir.join(STATE), scratch)?;
+    let state = State::open(scratch)?;
+    let applied = state.mark().applied;
+    let there = applied.and_then(|applied| log.entries.get(&applied.index));
+    let both = Both {
+        purged: log.purged,
+        last: log.last(),
+        applied,
+        there: there.map(|entry| entry.id),
+        installed: state.installed(),
+    };
+    let broken = damage.or(kept).or(both.fit().err());
+    Ok(Inside { _lock: lock, identity, log, state, broken })
 }

@@ -43,7 +43,7 @@ const INSTALLED: [u8; 2] = [0, 2];
 const HASHES: u8 = 0x20;
 
 /// The state, in use. All methods may block on the disk.
-pub(super) struct State {
+pub(in crate::store) struct State {
     /// `None` once closed.
     open: RwLock<Option<Open>>,
     /// Taken for every change.
@@ -81,6 +81,9 @@ fn failed(error: fjall::Error) -> StoreError {
         fjall::Error::Io(error) | fjall::Error::Storage(LsmError::Io(error)) => {
             StoreError::Io(error)
         }
+        fjall::Error::Locked => StoreError::NotOurs(
+            "the state is used by another rustchat process: stop that one".to_owned(),
+        ),
         fjall::Error::Poisoned => StoreError::Io(io::Error::other("an earlier write failed")),
         other => StoreError::Corrupt(format!(
             "the state cannot be read ({other}); bring this node back with \
@@ -222,7 +225,7 @@ impl State {
     }
 
     /// How far the state has come.
-    pub(super) fn mark(&self) -> Mark {
+    pub(in crate::store) fn mark(&self) -> Mark {
         self.mark.lock().unwrap_or_else(PoisonError::into_inner).mark.clone()
     }
 
@@ -291,7 +294,7 @@ impl State {
     }
 
     /// Asks the tables.
-    pub(super) fn ask<T>(
+    pub(in crate::store) fn ask<T>(
         &self,
         question: impl FnOnce(&dyn Tables) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
@@ -362,7 +365,7 @@ impl State {
     }
 
     /// Makes everything durable and ends the threads.
-    pub(super) fn close(&self) -> Result<(), StoreError> {
+    pub(in crate::store) fn close(&self) -> Result<(), StoreError> {
         let open = self.open.write().unwrap_or_else(PoisonError::into_inner).take();
         open.map_or(Ok(()), |open| open.db.persist(PersistMode::SyncAll).map_err(failed))
     }
