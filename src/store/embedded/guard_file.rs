@@ -195,7 +195,7 @@ mod tests {
             cluster: Some(ClusterId([1; 16])),
             generation: 2,
             incarnation: [3; 16],
-            vote: Some(Vote { term: n, node: 1001, committed: n % 2 == 0 }),
+            vote: Some(Vote { term: n, node: 1001, committed: n.is_multiple_of(2) }),
             start: Some(5),
             purged: (n > 3).then_some(LogId { term: 1, index: 4 }),
             last: Some(LogId { term: n, index: 10 + n }),
