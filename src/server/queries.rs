@@ -2,6 +2,7 @@
 //! It must not know sockets or when something is asked.
 
 use super::placement::Place;
+use super::replica::StateReader;
 use super::session::{self, Answer, PageWanted, Query, Trouble};
 use super::shared::{Shared, lock};
 use super::status;
@@ -11,7 +12,7 @@ use crate::chat::message::Run;
 use crate::chat::name::UserName;
 use crate::chat::refusal::Refusal;
 use crate::limits;
-use crate::store::StoreError;
+use crate::store::{Store, StoreError};
 use crate::wire::message::{Fetch, OutcomeRun, ServerMsg};
 use crate::wire::{WireError, client, stored};
 use bytes::Bytes;
@@ -38,10 +39,13 @@ pub async fn answer(shared: Arc<Shared>, peer: IpAddr, query: Query) -> Answer {
         Query::Applied(index) => Answer::Applied(shared.node.wait_applied(index, CATCH_UP).await),
         Query::Page(wanted) => {
             let conversation = wanted.conversation;
-            Answer::Page(conversation, page(&shared, wanted).await.map_err(failed))
+            let pages = page(&*shared.store, wanted).await;
+            Answer::Page(conversation, pages.map_err(failed))
         }
         Query::Outcomes { device, from, to } => {
-            Answer::Outcomes(outcomes(&shared, device, from, to).await.map_err(failed))
+            let state = &shared.setup.state;
+            let outcomes = outcomes(&*shared.store, state, device, from, to).await;
+            Answer::Outcomes(outcomes.map_err(failed))
         }
         Query::History(fetch) => Answer::Request(history(&shared, fetch).await),
         Query::Lookup { request, name, user } => {
@@ -104,9 +108,13 @@ async fn verify(
     Ok(user.filter(|_| right).map(|user| (user, rand::random())))
 }
 
-async fn page(shared: &Shared, wanted: PageWanted) -> Result<(Vec<Bytes>, u64), StoreError> {
+/// The messages from the store, each value as a push, and the last seq they cover.
+pub(super) async fn page(
+    store: &dyn Store,
+    wanted: PageWanted,
+) -> Result<(Vec<Bytes>, u64), StoreError> {
     let PageWanted { conversation, from, to, own: (device, echo) } = wanted;
-    let values = shared.store.history(conversation, from, to, limits::PAGE_BYTES).await?;
+    let values = store.history(conversation, from, to, limits::PAGE_BYTES).await?;
     let mut upto = from.saturating_sub(1);
     let mut pushes = Vec::with_capacity(values.len());
     for (first_seq, value) in values {
@@ -127,13 +135,14 @@ async fn page(shared: &Shared, wanted: PageWanted) -> Result<(Vec<Bytes>, u64), 
 
 /// Goes through a device's numbers in order, by what the state remembers of refusals and the
 /// store of messages; ends where neither says anything yet.
-async fn outcomes(
-    shared: &Shared,
+pub(super) async fn outcomes(
+    store: &dyn Store,
+    state: &StateReader,
     device: DeviceId,
     from: u64,
     to: u64,
 ) -> Result<(Vec<OutcomeRun>, u64, u64), StoreError> {
-    let (refused, index) = shared.setup.state.read(|r| {
+    let (refused, index) = state.read(|r| {
         let sent = r.state.sent(device, 0);
         (sent.map_or_else(Vec::new, |sent| session::refused(sent, from, to)), r.applied)
     });
@@ -145,7 +154,7 @@ async fn outcomes(
             next += 1;
             continue;
         }
-        let Some(found) = shared.store.sent_index(device, 0, next).await? else { break };
+        let Some(found) = store.sent_index(device, 0, next).await? else { break };
         let last = found.last_number.min(to);
         runs.push(OutcomeRun {
             first_number: next,

@@ -52,6 +52,17 @@ enum Answer {
     },
 }
 
+impl Answer {
+    fn range(&self) -> (u64, u64) {
+        match self {
+            Self::Known(run) => {
+                (run.first_number, run.first_number + u64::from(run.count).saturating_sub(1))
+            }
+            Self::Wanted { from, to } => (*from, *to),
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Gap {
     next: u64,
@@ -79,9 +90,9 @@ pub struct Sends {
 }
 
 impl Sends {
-    /// Nothing is pending; every number up to `upto` has an outcome.
+    /// Nothing is pending, and nothing was acknowledged on this connection.
     #[must_use]
-    pub fn new(device: DeviceId, upto: u64, now: Instant) -> Self {
+    pub fn new(device: DeviceId, now: Instant) -> Self {
         Self {
             device,
             pending: BTreeMap::new(),
@@ -90,7 +101,7 @@ impl Sends {
             confirmed: 0,
             answers: VecDeque::new(),
             asked: false,
-            upto,
+            upto: 0,
             index: 0,
             expected: None,
             gap: None,
@@ -135,8 +146,7 @@ impl Sends {
         let mut number = run.first_number;
         let mut bodies = run.bodies;
         while !bodies.is_empty() {
-            let covered = self.pending.range(..=number).next_back().map_or(0, |(_, p)| p.last());
-            if covered >= number {
+            if let Some(covered) = self.covered(number) {
                 let skip = usize::try_from(covered - number + 1).unwrap_or(usize::MAX);
                 bodies.drain(..skip.min(bodies.len()));
                 number = covered + 1;
@@ -160,6 +170,15 @@ impl Sends {
             bodies = rest;
             number = number.saturating_add(count);
         }
+    }
+
+    /// The last number of a stretch around this one that needs nothing from the client: it is
+    /// pending, about to be acknowledged, or known to the client.
+    fn covered(&self, number: u64) -> Option<u64> {
+        let pending = self.pending.range(..=number).next_back().map(|(_, p)| p.last());
+        let answered = self.answers.iter().map(Answer::range);
+        let answered = answered.filter(|(from, _)| *from <= number).map(|(_, to)| to);
+        answered.chain(pending).chain([self.confirmed]).max().filter(|last| *last >= number)
     }
 
     fn insert(&mut self, pending: Pending) {
@@ -292,6 +311,16 @@ impl Sends {
 
     /// Numbers whose outcomes must be looked up now, if any: asked for once.
     pub fn wanted(&mut self) -> Option<(u64, u64)> {
+        // What the client knows is not looked up; of a refusal nothing may be left by then.
+        while !self.asked
+            && let Some(Answer::Wanted { from, to }) = self.answers.front_mut()
+            && *from <= self.confirmed
+        {
+            *from = self.confirmed + 1;
+            if *from > *to {
+                self.answers.pop_front();
+            }
+        }
         let Some(Answer::Wanted { from, to }) = self.answers.front() else { return None };
         if self.asked {
             return None;
