@@ -65,6 +65,7 @@ pub async fn run(
     Ok(closed?)
 }
 
+/// Opens the store, away from the tasks that must not wait for the disk.
 async fn open(config: &ServerConfig) -> Result<Arc<dyn Store>, ServeError> {
     match &config.store {
         StoreSpec::Open(store) => Ok(Arc::clone(store)),
@@ -76,7 +77,7 @@ async fn open(config: &ServerConfig) -> Result<Arc<dyn Store>, ServeError> {
             Ok(Arc::new(opened.map_err(failed)??))
         }
         StoreSpec::Mongo(_) => {
-            let text = "this program was built without MongoDB: use the embedded store";
+            let text = "this program cannot keep its data in MongoDB yet: use --store embedded";
             Err(ServeError::Config(text.to_owned()))
         }
     }
@@ -138,6 +139,9 @@ async fn serve(
     tasks.spawn(accept::accept(Arc::clone(&shared), listener, tasks.clone()));
     tasks.spawn(watchers::marks(Arc::clone(&shared)));
     tasks.spawn(watchers::cluster(Arc::clone(&shared), cluster_now));
+    if let Some(port) = config.discovery_port {
+        tasks.spawn(watchers::discovery(Arc::clone(&shared), port));
+    }
     if ready.send(()).is_err() {
         tracing::debug!("nobody waits for the server to be ready");
     }

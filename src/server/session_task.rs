@@ -33,7 +33,7 @@ const FULL_MS: u32 = 500;
 
 /// Places that a session takes up.
 pub struct Permits {
-    /// Among all sessions.
+    /// Among all sessions; held until the end.
     pub session: OwnedSemaphorePermit,
     /// Among those that have not logged in; given back at the login.
     pub before_login: Option<OwnedSemaphorePermit>,

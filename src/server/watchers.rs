@@ -1,8 +1,9 @@
 //! Small tasks of a server that watch something: marks that are due, who leads,
-//! and the founding of the cluster.
+//! who asks for the leader, and the founding of the cluster.
 
 use super::shared::{Shared, cluster_state, lock};
 use crate::chat::command::Command;
+use crate::discovery::answer::{self, Told};
 use crate::store::Identity;
 use crate::wire::log;
 use crate::wire::message::ClusterState;
@@ -31,6 +32,19 @@ pub async fn marks(shared: Arc<Shared>) {
                 if next.is_some() => {}
         }
     }
+}
+
+/// Answers clients that ask by UDP who leads, while this server does.
+pub async fn discovery(shared: Arc<Shared>, port: u16) {
+    let told = || {
+        let leads = shared.node.status().borrow().leads_with_quorum;
+        let (cluster, generation) = shared.setup.state.identity().filter(|_| leads)?;
+        let leader = shared.address(shared.setup.seat)?;
+        let cluster_name = shared.setup.cluster_name.clone();
+        let members = shared.setup.servers.clone();
+        Some(Told { cluster_name, cluster, generation, leader, members })
+    };
+    answer::run(port, told, shared.stop.clone()).await;
 }
 
 /// Tells the sessions when who leads has changed, and writes the cluster's id down once it
