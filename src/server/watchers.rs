@@ -4,7 +4,6 @@
 use super::shared::{Shared, cluster_state, lock};
 use crate::chat::command::Command;
 use crate::discovery::answer::{self, Told};
-use crate::store::Identity;
 use crate::wire::log;
 use crate::wire::message::ClusterState;
 use std::sync::Arc;
@@ -47,45 +46,26 @@ pub async fn discovery(shared: Arc<Shared>, port: u16) {
     answer::run(port, told, shared.stop.clone()).await;
 }
 
-/// Tells the sessions when who leads has changed, and writes the cluster's id down once it
-/// is founded.
+/// Tells the sessions when who leads has changed, and the operator the cluster's id once it is
+/// founded.
 pub async fn cluster(shared: Arc<Shared>, now: watch::Sender<ClusterState>) {
     let mut status = shared.node.status();
+    let mut known = shared.setup.state.identity().is_some();
     loop {
         let state = cluster_state(&status.borrow_and_update());
         now.send_if_modified(|known| std::mem::replace(known, state) != state);
-        if !remember(&shared).await {
-            return;
-        }
-        tokio::select! {
-            () = shared.stop.cancelled() => return,
-            changed = status.changed() => if changed.is_err() { return },
-        }
-    }
-}
-
-/// Writes the cluster's id into the store, which refuses another cluster's log from then on.
-async fn remember(shared: &Shared) -> bool {
-    let known = shared.store.identity();
-    let Some((cluster, generation)) = shared.setup.state.identity() else { return true };
-    if known.cluster == Some(cluster) && known.generation == generation {
-        return true;
-    }
-    let identity = Identity { cluster: Some(cluster), generation, ..known };
-    match shared.store.save_identity(identity).await {
-        Ok(()) => {
+        if !known && let Some((cluster, _)) = shared.setup.state.identity() {
+            known = true;
             tracing::info!(
                 name = shared.setup.cluster_name,
                 id = %cluster,
                 "the cluster is founded: put cluster_id = \"{cluster}\" into nodes.conf, then no \
                  server ever founds a second one",
             );
-            true
         }
-        Err(error) => {
-            // The store stops the node by itself; what it says is the reason that counts.
-            tracing::error!(%error, "the cluster's id could not be written down");
-            false
+        tokio::select! {
+            () = shared.stop.cancelled() => return,
+            changed = status.changed() => if changed.is_err() { return },
         }
     }
 }

@@ -59,7 +59,8 @@ fn msg_finds_people_or_says_that_there_are_none() {
     assert_eq!(b.text(), "/msg carol hi there", "nothing typed is lost");
     b.keys("ctrl+u");
     b.effects.clear();
-    let carol = crate::client::FoundUser { user: user(3), name: "carol".into(), conversation: None };
+    let carol =
+        crate::client::FoundUser { user: user(3), name: "carol".into(), conversation: None };
     b.msg(found(Ok(carol)));
     let to = Target::User(user(3));
     assert!(b.effects.contains(&Effect::Send { to, text: "hi there".into() }), "{:?}", b.effects);
@@ -74,7 +75,8 @@ fn msg_finds_people_or_says_that_there_are_none() {
 fn a_late_answer_does_not_move_what_is_being_typed() {
     let mut b = Bench::new(80, 24, 0);
     b.keys("ctrl+n /msg_carol enter secret_for_bob");
-    let carol = crate::client::FoundUser { user: user(3), name: "carol".into(), conversation: None };
+    let carol =
+        crate::client::FoundUser { user: user(3), name: "carol".into(), conversation: None };
     b.msg(Msg::Found { name: "carol".into(), text: String::new(), result: Ok(carol) });
     assert_eq!(b.text(), "secret for bob");
     assert_eq!(b.model.current().unwrap().title, "bob");
