@@ -109,20 +109,3 @@ fn a_leader_that_is_cut_off_is_replaced_and_comes_back_as_a_follower() {
         assert_eq!((now.seat, now.term), (new.seat, new.term), "the return brings no election");
     }
 }
-
-#[test]
-fn every_pair_of_servers_has_one_connection() {
-    let cluster = Cluster::setup().proxied().start(5);
-    cluster.leader();
-    let pairs: Vec<_> = (1..5).flat_map(|a| (a + 1..=5).map(move |b| (a, b))).collect();
-    let sorted = || {
-        let mut connections = cluster.paths().connections();
-        connections.sort_unstable();
-        connections
-    };
-    wait_until(LEADER, "10 connections between 5 servers", || (sorted() == pairs).then_some(()));
-    watch(Duration::from_secs(3), "the connections stay", || match sorted() {
-        now if now == pairs => Ok(()),
-        now => Err(format!("{now:?}")),
-    });
-}
