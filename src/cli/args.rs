@@ -101,6 +101,9 @@ pub struct ChatArgs {
     /// No colours and no line drawing
     #[arg(long)]
     pub plain: bool,
+    /// Colours of the screen: dark, light or mono [default: what suits the terminal]
+    #[arg(long, value_name = "THEME", env = "RUSTCHAT_THEME")]
+    pub theme: Option<String>,
     /// Send standard input to this user, one message a line; success means all are committed
     #[arg(long, value_name = "TO", conflicts_with = "tail")]
     pub send: Option<String>,
@@ -208,7 +211,7 @@ pub struct StoreArgs {
 pub enum StoreCommand {
     /// Say whether it is whole; changes nothing
     Check {
-        /// Print every message too, one JSON object a line
+        /// Print what it holds too, a line for each user, conversation and message
         #[arg(long)]
         dump: bool,
         /// The data directory of a stopped server

@@ -8,10 +8,12 @@ pub mod outcome;
 pub mod signals;
 
 mod bench;
+mod chat;
 mod proto;
 pub mod send;
 mod serve;
 pub mod status;
+mod store;
 pub mod tail;
 mod talk;
 
@@ -35,11 +37,13 @@ pub fn run(command: Command) -> Outcome {
         }
         Command::Chat(args) if args.send.is_some() => wait_for(send::run(&args)),
         Command::Chat(args) if args.tail.is_some() => wait_for(tail::run(&args)),
+        Command::Chat(args) => wait_for(chat::run(&args)),
         Command::Status(args) => wait_for(status::run(&args)),
         Command::Demo(args) => wait_for(demo::run(&args)),
         Command::Bench(args) => wait_for(bench::run(&args)),
         Command::Proto => proto::run(),
-        other => Err(outcome::Failure::usage(format!("not in this build: {other:?}"))),
+        Command::Store(args) => store::run(&args.command),
+        Command::Dash(args) => Err(outcome::Failure::usage(format!("not in this build: {args:?}"))),
     }
 }
 

@@ -10,6 +10,7 @@ use crate::cli::outcome::{End, Failure, Kind, Outcome};
 use crate::cli::signals::Signals;
 use crate::client::status::status;
 use crate::client::{Account, ClientConfig, Finding};
+use crate::ui::chat::{ChatOptions, Ended};
 use anyhow::{Context, bail};
 use servers::Servers;
 use std::collections::BTreeSet;
@@ -68,7 +69,11 @@ async fn show(servers: &mut Servers, user: &str) -> anyhow::Result<()> {
         .replace("{servers}", &servers.processes());
     guide::welcome(&config, guide, user, &text).await.context("writing the welcome")?;
     say(&format!("for a second terminal:\n{second}"));
-    watch(servers).await
+    let chat = Box::pin(crate::ui::chat::run(config, ChatOptions::default()));
+    match chat.await? {
+        Ended::Quit { .. } => Ok(()),
+        Ended::Failed(why) => bail!(why),
+    }
 }
 
 /// Says on standard error how far the servers are, until one leads.
