@@ -53,7 +53,7 @@ pub fn hello(shared: &Arc<Shared>) -> MakeHello {
             cluster_name: config.cluster_name.clone(),
             to_seat,
             acknowledged: shared.acknowledged_by_seat(to_seat),
-            rejoin: config.rejoin && shared.raft().is_none() && !shared.admitted(),
+            rejoin: shared.asks_admission(),
             refusal: None,
             address,
         }
@@ -97,7 +97,7 @@ fn known(shared: &Shared, theirs: &PeerHello) -> Result<(), String> {
 /// They remember that this node acknowledged more than it has.
 fn remembered(shared: &Shared, theirs: &PeerHello) -> Result<(), String> {
     let last = shared.store.bounds().last.map_or(0, |id| id.index);
-    if theirs.acknowledged <= last {
+    if theirs.acknowledged <= last || shared.asks_admission() {
         return Ok(());
     }
     let text = format!(

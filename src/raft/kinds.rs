@@ -86,16 +86,15 @@ pub fn plain_vote(vote: &RaftVote) -> Vote {
     Vote { term: vote.leader_id.term, node: vote.leader_id.voted_for, committed: vote.committed }
 }
 
-/// To openraft's membership. One that openraft calls invalid (a voter that is no member) is
+/// To openraft's membership, where a member's Raft id is the key and nowhere else. One that openraft calls invalid (a voter that is no member) is
 /// completed with a member that nobody can reach, so that this cannot fail.
 pub fn membership(m: &Membership) -> RaftMembership {
     let configs: Vec<BTreeSet<u64>> =
         m.configs.iter().map(|ids| ids.iter().copied().collect()).collect();
     let mut nodes: BTreeMap<u64, Member> =
-        m.members.iter().map(|member| (member.raft_id, member.clone())).collect();
+        m.members.iter().map(|m| (m.raft_id, Member { raft_id: 0, ..m.clone() })).collect();
     for id in configs.iter().flatten() {
-        let unknown = || Member { raft_id: *id, ..Member::default() };
-        nodes.entry(*id).or_insert_with(unknown);
+        nodes.entry(*id).or_default();
     }
     RaftMembership::new(configs, nodes).unwrap_or_default()
 }

@@ -86,7 +86,7 @@ impl Upkeep {
             NextId::Known(id) => return AdmitAnswer::Admitted(id),
             NextId::New(id) => id,
         };
-        let node = Member { raft_id: id, ..member };
+        let node = Member { raft_id: 0, ..member };
         let added = tokio::time::timeout(CHANGE_TIME, raft.add_learner(id, node, false)).await;
         match added {
             Ok(Ok(_)) => AdmitAnswer::Admitted(id),

@@ -27,11 +27,11 @@ const HAND_OVER: Duration = Duration::from_secs(2);
 /// A handle to a running node; cheap to clone.
 #[derive(Clone)]
 pub struct Node {
-    inner: Arc<Inner>,
+    pub(super) inner: Arc<Inner>,
 }
 
-struct Inner {
-    shared: Arc<Shared>,
+pub(super) struct Inner {
+    pub(super) shared: Arc<Shared>,
     proposals: Proposals,
     reader: Reader,
     status: watch::Receiver<NodeStatus>,

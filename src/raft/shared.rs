@@ -102,11 +102,6 @@ impl Shared {
         self.admitted.store(true, Ordering::Relaxed);
     }
 
-    /// Whether a node that was started to rejoin has been admitted.
-    pub fn admitted(&self) -> bool {
-        self.admitted.load(Ordering::Relaxed)
-    }
-
     /// The connections, while there are any.
     pub fn mesh(&self) -> Option<Mesh> {
         self.mesh.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -174,11 +169,17 @@ impl Shared {
         *known = index.max(*known);
     }
 
-    /// The highest committed index that the member on this seat acknowledged to us.
+    /// The highest committed index that the newest member on this seat acknowledged to us.
     pub fn acknowledged_by_seat(&self, seat: u32) -> u64 {
+        let Some(membership) = self.membership() else { return 0 };
+        let newest = membership.nodes().map(|(id, _)| *id).filter(|id| seat_of(*id) == seat).max();
         let all = self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner);
-        let newest = all.iter().rfind(|(id, _)| seat_of(**id) == seat);
-        newest.map_or(0, |(_, index)| *index)
+        newest.and_then(|id| all.get(&id)).copied().unwrap_or_default()
+    }
+
+    /// This node wants to be admitted and is not yet.
+    pub fn asks_admission(&self) -> bool {
+        self.config.rejoin && self.raft().is_none() && !self.admitted.load(Ordering::Relaxed)
     }
 
     /// Raft ids that are live: this node's own, and those of live connections.

@@ -248,7 +248,7 @@ impl Store for Memory {
             if inner.bounds.purged.is_some_and(|purged| purged.index >= upto.index) {
                 return;
             }
-            let ours = inner.log.get(&upto.index).is_some_and(|entry| entry.id == upto);
+            let ours = inner.log.get(&upto.index).is_none_or(|entry| entry.id == upto);
             let rest = inner.log.split_off(&(upto.index + 1));
             // Behind another entry than `upto`, what follows belongs to another history.
             inner.log = if ours { rest } else { BTreeMap::new() };

@@ -3,10 +3,11 @@
 use super::machine::{Journal, said};
 use crate::raft::node::Node;
 use crate::raft::{NodeConfig, NodeStatus, Role, Seat};
-use crate::store::Store;
 use crate::store::memory::Memory;
+use crate::store::{Store, embedded};
 use bytes::Bytes;
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -23,24 +24,97 @@ fn network() -> [u8; 2] {
     [1 + (n / 250 % 90) as u8, (1 + n % 250) as u8]
 }
 
+/// Where the nodes of a cluster keep their data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backend {
+    Memory,
+    Embedded,
+}
+
+pub const BACKENDS: [Backend; 2] = [Backend::Memory, Backend::Embedded];
+
+/// Makes a store, in `dir` where it needs one.
+pub fn open(backend: Backend, seat: u32, dir: &Path) -> Arc<dyn Store> {
+    match backend {
+        Backend::Memory => Arc::new(Memory::new(seat)),
+        Backend::Embedded => Arc::new(embedded::open(dir, seat, None).unwrap()),
+    }
+}
+
+fn copy_all(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_all(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
 pub struct Cluster {
+    pub backend: Backend,
     pub seats: Vec<Seat>,
+    pub dir: tempfile::TempDir,
     pub stores: BTreeMap<u32, Arc<dyn Store>>,
     pub nodes: BTreeMap<u32, (Node, CancellationToken)>,
     pub snapshot_log_bytes: u64,
 }
 
 impl Cluster {
-    pub fn new(n: u32) -> Self {
+    pub fn new(backend: Backend, n: u32) -> Self {
+        let filter = tracing_subscriber::EnvFilter::from_default_env();
+        let log = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer();
+        drop(log.try_init());
+        let dir = tempfile::tempdir().unwrap();
         let [a, b] = network();
         let seat = |seat| Seat { seat, host: format!("127.{a}.{b}.{seat}"), peer: PORT, client: 1 };
-        let store = |seat| (seat, Arc::new(Memory::new(seat)) as Arc<dyn Store>);
+        let path = |seat: u32| dir.path().join(seat.to_string());
+        let store = |seat| (seat, open(backend, seat, &path(seat)));
         Self {
+            backend,
             seats: (1..=n).map(seat).collect(),
             stores: (1..=n).map(store).collect(),
+            dir,
             nodes: BTreeMap::new(),
             snapshot_log_bytes: 64 << 20,
         }
+    }
+
+    fn path(&self, seat: u32) -> PathBuf {
+        self.dir.path().join(seat.to_string())
+    }
+
+    /// What was on disk is gone: the seat gets a new store.
+    pub async fn empty(&mut self, seat: u32) {
+        self.stores[&seat].close().await.unwrap();
+        self.stores.remove(&seat);
+        if self.backend == Backend::Embedded {
+            std::fs::remove_dir_all(self.path(seat)).unwrap();
+        }
+        self.stores.insert(seat, open(self.backend, seat, &self.path(seat)));
+    }
+
+    /// Stops a node and copies its directory.
+    pub async fn keep_a_copy(&mut self, seat: u32) {
+        self.kill(seat).await;
+        self.swap(seat, |path, copy| copy_all(path, copy)).await;
+    }
+
+    /// A stopped node's directory is replaced by the copy.
+    pub async fn go_back_to_the_copy(&mut self, seat: u32) {
+        self.swap(seat, |path, copy| {
+            std::fs::remove_dir_all(path).unwrap();
+            copy_all(copy, path);
+        })
+        .await;
+    }
+
+    async fn swap(&mut self, seat: u32, act: impl FnOnce(&Path, &Path)) {
+        self.stores.remove(&seat).unwrap().close().await.unwrap();
+        act(&self.path(seat), &self.dir.path().join(format!("{seat}.copy")));
+        self.stores.insert(seat, open(self.backend, seat, &self.path(seat)));
     }
 
     pub async fn start(&mut self, seat: u32) {
@@ -67,8 +141,8 @@ impl Cluster {
         self.nodes.insert(seat, (node, token));
     }
 
-    pub async fn started(n: u32) -> Self {
-        let mut cluster = Self::new(n);
+    pub async fn started(backend: Backend, n: u32) -> Self {
+        let mut cluster = Self::new(backend, n);
         for seat in 1..=n {
             cluster.start(seat).await;
         }
@@ -83,11 +157,15 @@ impl Cluster {
         &self.stores[&seat]
     }
 
-    /// Ends a node without a hand-over, as a kill would.
+    /// Ends a node without a hand-over.
     pub async fn kill(&mut self, seat: u32) {
         let (node, token) = self.nodes.remove(&seat).unwrap();
         token.cancel();
         node.stopped().await;
+        if self.backend == Backend::Embedded {
+            self.stores.remove(&seat).unwrap().close().await.unwrap();
+            self.stores.insert(seat, open(self.backend, seat, &self.path(seat)));
+        }
     }
 
     pub async fn stop_all(&mut self) {
@@ -172,19 +250,56 @@ impl Cluster {
     /// Waits until all running nodes have applied the same, with the same hash.
     pub async fn agree(&self) {
         let deadline = tokio::time::Instant::now() + DEADLINE;
+        let marks = || self.nodes.keys().map(|s| self.store(*s).mark()).collect::<Vec<_>>();
         loop {
-            let marks: Vec<_> = self.nodes.keys().map(|s| self.store(*s).mark()).collect();
-            if marks.iter().all(|m| *m == marks[0] && m.applied.is_some()) {
-                break;
+            let before = marks();
+            if before.iter().all(|m| *m == before[0] && m.applied.is_some()) {
+                let mut all = Vec::new();
+                for seat in self.nodes.keys() {
+                    all.push(said(self.store(*seat).as_ref()).await);
+                }
+                if marks() == before {
+                    let same = all.iter().all(|said| *said == all[0]);
+                    assert!(same, "the same hash, another history");
+                    return;
+                }
             }
             let statuses = || self.nodes.keys().map(|s| self.status(*s)).collect::<Vec<_>>();
-            assert!(tokio::time::Instant::now() < deadline, "{marks:#?}\n{:#?}", statuses());
+            assert!(tokio::time::Instant::now() < deadline, "{before:#?}\n{:#?}", statuses());
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        let mut all = Vec::new();
-        for seat in self.nodes.keys() {
-            all.push(said(self.store(*seat).as_ref()).await);
+    }
+
+    async fn wait(&self, what: &str, mut ready: impl FnMut() -> bool) {
+        let deadline = tokio::time::Instant::now() + DEADLINE;
+        while !ready() {
+            let statuses = || self.nodes.keys().map(|s| self.status(*s)).collect::<Vec<_>>();
+            assert!(tokio::time::Instant::now() < deadline, "{what}: {:#?}", statuses());
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        assert!(all.iter().all(|s| *s == all[0]), "the same hash, another history");
+    }
+
+    /// Waits until the leader has written down every member's incarnation.
+    pub async fn until_incarnations_are_known(&self) {
+        let known = || {
+            self.nodes.values().all(|(node, _)| {
+                let membership = node.inner.shared.membership();
+                membership.is_some_and(|m| m.nodes().all(|(_, n)| n.incarnation.is_some()))
+            })
+        };
+        self.wait("incarnations are not known", known).await;
+    }
+
+    /// Waits until `leader` remembers that `seat` acknowledged `index`.
+    pub async fn until_acknowledged(&self, leader: u32, seat: u32, index: u64) {
+        let shared = &self.node(leader).inner.shared;
+        let remembers = || shared.acknowledged_by_seat(seat) >= index;
+        self.wait("the acknowledgement is not remembered", remembers).await;
+    }
+
+    /// Waits until the log of a node no longer holds `index`.
+    pub async fn until_purged(&self, seat: u32, index: u64) {
+        let purged = || self.store(seat).bounds().purged.is_some_and(|id| id.index >= index);
+        self.wait("the log is not purged", purged).await;
     }
 }

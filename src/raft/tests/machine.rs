@@ -3,7 +3,7 @@
 
 use crate::chat::ids::{ClusterId, ConversationId, DeviceId, UserId};
 use crate::chat::message::{Body, Run};
-use crate::chat::write::{Conversation, Kind, Meta, Write};
+use crate::chat::write::{Conversation, Kind, Meta, SentIndex, Write};
 use crate::raft::{Committed, Machine};
 use crate::store::{Store, StoreError};
 use crate::wire::record::{Mark, Row};
@@ -71,6 +71,15 @@ impl Journal {
             bodies,
         };
         self.last_seq = run.last_seq();
+        writes.push(Write::SentIndex(SentIndex {
+            device: run.device,
+            group: run.group,
+            first_number: run.first_number,
+            last_number: self.last_seq,
+            conversation: ROOM,
+            first_seq: run.first_seq,
+            at_ms: run.at_ms,
+        }));
         writes.push(Write::History { conversation: ROOM, runs: vec![run] });
         writes.push(self.conversation());
         writes

@@ -245,7 +245,7 @@ impl Log {
             return Ok(());
         }
         let ours = self.read(upto.index, upto.index + 1)?.first().map(|entry| entry.id);
-        if held.last.is_some_and(|last| last.index >= upto.index) && ours != Some(upto) {
+        if ours.is_some_and(|ours| ours != upto) {
             self.truncate(held.purged.map_or(0, |purged| purged.index + 1))?;
         }
         let wait = self.queue(|log| {
