@@ -22,6 +22,9 @@ mod pump;
 mod requests;
 mod sends;
 
+#[cfg(test)]
+mod tests;
+
 pub use crate::wire::message::{
     ClusterState, ConversationInfo, MarkEntry, Member, ServerAddress, Status,
 };

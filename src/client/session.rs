@@ -310,6 +310,8 @@ impl Session {
             (_, ServerMsg::Cluster(state)) => self.event(ClientEvent::Cluster(state)),
             (Phase::Hello, message) => self.on_greeting(now, message),
             (Phase::Door, message) => self.at_the_door(now, message),
+            // Before the conversations are told it is not known where they begin.
+            (Phase::Resuming, ServerMsg::Push { .. } | ServerMsg::Ack(_)) => {}
             (_, message) => {
                 self.inside(now, message);
                 self.pump(now);

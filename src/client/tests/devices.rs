@@ -1,0 +1,99 @@
+//! Devices: one process each, found again, finished by whoever comes next.
+
+use crate::chat::command::Target;
+use crate::chat::ids::{ClusterId, ConversationId};
+use crate::chat::message::Body;
+use crate::client::ClientError;
+use crate::client::device::{Device, Known};
+use bytes::Bytes;
+use std::collections::BTreeMap;
+
+const SOMEWHERE: Target = Target::Conversation(ConversationId(1));
+
+#[test]
+fn every_process_has_its_own_and_the_next_takes_the_first_free_one() {
+    let state = tempfile::tempdir().unwrap();
+    let take = || Device::take(state.path(), "alice", None).unwrap();
+    let (first, _) = take();
+    let (second, _) = take();
+    assert_ne!(first.id, second.id);
+    let id = first.id;
+    drop(first);
+    assert_eq!(take().0.id, id, "the first is free again");
+    let (bob, _) = Device::take(state.path(), "bob", None).unwrap();
+    assert!(bob.id != id && bob.id != second.id);
+}
+
+#[test]
+fn unfinished_messages_are_taken_up_first() {
+    let state = tempfile::tempdir().unwrap();
+    let take = || Device::take(state.path(), "alice", None).unwrap();
+    let (first, _) = take();
+    let (second, mut outbox) = take();
+    outbox.append(SOMEWHERE, vec![Body::text("not sent yet")]).unwrap();
+    let id = second.id;
+    drop((first, second, outbox));
+    let (device, outbox) = take();
+    assert_eq!((device.id, outbox.pending()), (id, 1));
+}
+
+#[test]
+fn what_a_device_knows_is_there_for_the_next_process_and_for_nobody_else() {
+    let state = tempfile::tempdir().unwrap();
+    let take = |cluster| Device::take(state.path(), "alice", cluster).unwrap();
+    let (mut device, _) = take(None);
+    device.set_token(Some(Bytes::from_static(b"\x00secret\xff"))).unwrap();
+    device.bind(ClusterId([7; 16]), "west").unwrap();
+    device.save_have(BTreeMap::from([(ConversationId(0x1f), 12)])).unwrap();
+    let id = device.id;
+    drop(device);
+    let (device, _) = take(Some("west"));
+    assert_eq!(device.id, id);
+    assert_eq!(device.token.as_deref(), Some(&b"\x00secret\xff"[..]));
+    assert_eq!(device.cluster, Some(ClusterId([7; 16])));
+    assert_eq!(device.have, BTreeMap::from([(ConversationId(0x1f), 12)]));
+    drop(device);
+    assert_ne!(take(Some("east")).0.id, id, "it belongs to another cluster");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let token = state.path().join("alice/devices/1/token");
+        assert_eq!(std::fs::metadata(token).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+    let (mut device, _) = take(Some("west"));
+    device.renew().unwrap();
+    drop(device);
+    let (device, _) = take(None);
+    assert!(device.id != id && device.token.is_none() && device.have.is_empty());
+}
+
+#[test]
+fn damaged_files_do_not_stop_anybody() {
+    let state = tempfile::tempdir().unwrap();
+    let take = || Device::take(state.path(), "alice", None).unwrap();
+    let (device, mut outbox) = take();
+    outbox.append(SOMEWHERE, vec![Body::text("x")]).unwrap();
+    let id = device.id;
+    drop((device, outbox));
+    let dir = state.path().join("alice/devices/1");
+    for file in ["device.json", "token", "have.json"] {
+        std::fs::write(dir.join(file), b"\xff\x00{").unwrap();
+    }
+    std::fs::write(state.path().join("alice/known.json"), b"[]").unwrap();
+    assert_eq!(Known::load(state.path(), "alice"), None);
+    let (device, outbox) = take();
+    assert_ne!(device.id, id, "without its file its id is not known");
+    assert_eq!((outbox.pending(), device.token), (0, None));
+    assert!(dir.join("outbox.orphaned").exists(), "messages of the old id are kept aside");
+}
+
+#[test]
+fn a_directory_that_cannot_be_used_is_named() {
+    let state = tempfile::tempdir().unwrap();
+    let file = state.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let Err(ClientError::State(why)) = Device::take(&file, "alice", None) else {
+        panic!("a file is no directory");
+    };
+    assert!(why.contains(&*file.to_string_lossy()), "{why}");
+}

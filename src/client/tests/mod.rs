@@ -1,0 +1,23 @@
+//! The session against a model of a cluster, over links that lose, repeat, delay
+//! and reorder messages and break at any time; and the outbox against crashes.
+
+mod devices;
+mod model;
+mod outbox;
+mod session;
+mod sim;
+
+/// Runs `case` for many seeds. `RUSTCHAT_SEED=N` runs one; `RUSTCHAT_SEEDS=N` sets how many.
+fn for_seeds(count: u64, case: impl Fn(u64)) {
+    let from_env = |key: &str| std::env::var(key).ok().and_then(|text| text.parse().ok());
+    if let Some(seed) = from_env("RUSTCHAT_SEED") {
+        return case(seed);
+    }
+    for seed in 0..from_env("RUSTCHAT_SEEDS").unwrap_or(count) {
+        let run = std::panic::AssertUnwindSafe(|| case(seed));
+        if let Err(why) = std::panic::catch_unwind(run) {
+            eprintln!("to see it again: RUSTCHAT_SEED={seed} cargo test --lib <this test>");
+            std::panic::resume_unwind(why);
+        }
+    }
+}
