@@ -25,7 +25,7 @@ fn a_name_belongs_to_whoever_registered_it() {
     cluster.person("Alice").with_password("the password of alice").register();
     let thief = cluster.person("alice").elsewhere("thief").with_password("guessed");
     let taken = refused(&thief, &[]);
-    assert!(taken.contains("taken"), "{taken}");
+    assert!(taken.contains("registered already"), "{taken}");
 }
 
 #[test]

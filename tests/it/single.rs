@@ -34,7 +34,8 @@ fn one_server_without_a_file_is_ready_at_once_and_after_a_restart() {
     });
     let home = TempDir::with_prefix("rustchat-it-").unwrap();
     let (mut child, said) = start(home.path());
-    let id = said.split("cluster_id = ").nth(1).unwrap_or_else(|| panic!("no id in {said}"));
+    let id = said.split("cluster_id = \"").nth(1).and_then(|rest| rest.split('"').next());
+    let id = id.unwrap_or_else(|| panic!("no id in {said}"));
     assert!(home.path().join("data/rustchat/single/1").is_dir(), "in the user's data directory");
     child.kill().unwrap();
     child.wait().unwrap();
@@ -44,7 +45,6 @@ fn one_server_without_a_file_is_ready_at_once_and_after_a_restart() {
     let output = program(home.path()).args(["status", "--json"]).output().unwrap();
     let (out, err) = texts(&output);
     assert_eq!(output.status.code(), Some(0), "{out}{err}");
-    let id = id.trim().trim_matches('"');
     assert!(out.contains(id), "the cluster of before, {id}: {out}");
     signal(child.id(), "TERM");
     let ended = wait_until(Duration::from_secs(10), "it ends", || child.try_wait().unwrap());
