@@ -43,6 +43,8 @@ pub async fn run(shared: Arc<Shared>, status: watch::Sender<NodeStatus>) {
 /// What the node says of itself now.
 pub fn statement(shared: &Shared) -> NodeStatus {
     let mut status = NodeStatus {
+        // Until the cluster is founded `nodes.conf` says who votes.
+        role: if shared.config.rejoin { Role::Learner } else { Role::Follower },
         vote: shared.store.vote().filter(|v| v.term > 0).map(|v| seat_of(v.node)),
         term: shared.store.vote().map_or(0, |v| v.term),
         last: shared.store.bounds().last,
@@ -71,19 +73,21 @@ pub fn statement(shared: &Shared) -> NodeStatus {
 fn running(shared: &Shared, metrics: &RaftMetrics<super::kinds::Kinds>, status: &mut NodeStatus) {
     let index = |id: &Option<super::kinds::RaftLogId>| id.map_or(0, |id| id.index);
     status.term = status.term.max(metrics.current_term);
-    status.role = match metrics.state {
-        ServerState::Leader => Role::Leader,
-        ServerState::Candidate => Role::Candidate,
-        ServerState::Follower => Role::Follower,
-        ServerState::Learner | ServerState::Shutdown => Role::Learner,
-    };
+    let voters: Vec<u64> = metrics.membership_config.voter_ids().collect();
+    if !voters.is_empty() {
+        status.role = match metrics.state {
+            ServerState::Leader => Role::Leader,
+            ServerState::Candidate => Role::Candidate,
+            ServerState::Follower => Role::Follower,
+            ServerState::Learner | ServerState::Shutdown => Role::Learner,
+        };
+        let live = shared.live();
+        let heard = voters.iter().filter(|id| live.contains(id)).count();
+        status.voters = u32::try_from(voters.len()).unwrap_or_default();
+        status.live = u32::try_from(heard).unwrap_or_default();
+    }
     status.commit = index(&metrics.local_committed);
     status.snapshot = index(&metrics.snapshot);
-    let voters: Vec<u64> = metrics.membership_config.voter_ids().collect();
-    status.voters = u32::try_from(voters.len()).unwrap_or_default();
-    let live = shared.live();
-    let heard = voters.iter().filter(|id| live.contains(id)).count();
-    status.live = u32::try_from(heard).unwrap_or_default();
     for peer in &mut status.peers {
         let matched = metrics.replication.as_ref().and_then(|all| {
             let of_seat = all.iter().rfind(|(id, _)| seat_of(**id) == peer.seat)?;
