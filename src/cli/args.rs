@@ -109,7 +109,6 @@ pub struct ChatArgs {
     pub send: Option<String>,
     /// Print messages as they come, first the unread ones [of the conversation with a user]
     #[arg(long, value_name = "CONVERSATION", num_args = 0..=1)]
-    #[expect(clippy::option_option, reason = "not given, given alone, given with a value")]
     pub tail: Option<Option<String>>,
     /// With --send or --tail: an object in JSON for every message
     #[arg(long)]
@@ -136,6 +135,9 @@ pub struct DashArgs {
     /// Print one plain frame and exit as `status` does
     #[arg(long)]
     pub once: bool,
+    /// Colours of the screen: dark, light or mono [default: what suits the terminal]
+    #[arg(long, value_name = "THEME", env = "RUSTCHAT_THEME")]
+    pub theme: Option<String>,
 }
 
 /// `rustchat status`.

@@ -9,6 +9,7 @@ pub mod signals;
 
 mod bench;
 mod chat;
+mod dash;
 mod proto;
 pub mod send;
 mod serve;
@@ -39,11 +40,11 @@ pub fn run(command: Command) -> Outcome {
         Command::Chat(args) if args.tail.is_some() => wait_for(tail::run(&args)),
         Command::Chat(args) => wait_for(chat::run(&args)),
         Command::Status(args) => wait_for(status::run(&args)),
+        Command::Dash(args) => wait_for(dash::run(&args)),
         Command::Demo(args) => wait_for(demo::run(&args)),
         Command::Bench(args) => wait_for(bench::run(&args)),
         Command::Proto => proto::run(),
         Command::Store(args) => store::run(&args.command),
-        Command::Dash(args) => Err(outcome::Failure::usage(format!("not in this build: {args:?}"))),
     }
 }
 

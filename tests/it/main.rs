@@ -6,7 +6,6 @@
     clippy::panic,
     clippy::print_stderr,
     clippy::let_underscore_must_use,
-    missing_docs,
     reason = "a test fails by panicking, and says why on standard error"
 )]
 

@@ -3,7 +3,7 @@
 
 use clap::CommandFactory;
 use rustchat::cli::args::Cli;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Which module of `src` may name which others. What is missing here may name nobody.
 const EDGES: [(&str, &[&str]); 17] = [

@@ -19,7 +19,6 @@ pub struct Person {
     pub name: String,
     home: PathBuf,
     discovery: u16,
-    server: Option<String>,
     password: bool,
     register: bool,
 }
@@ -57,7 +56,7 @@ impl Person {
         std::fs::create_dir_all(&home).unwrap();
         std::fs::write(home.join("password"), format!("the password of {name}\n")).unwrap();
         let name = name.to_owned();
-        Self { name, home, discovery, server: None, password: true, register: true }
+        Self { name, home, discovery, password: true, register: true }
     }
 
     /// The same person at another machine, with the same password.
@@ -87,12 +86,6 @@ impl Person {
         self
     }
 
-    /// The same person who asks this server instead of the local network.
-    pub fn at(mut self, server: impl ToString) -> Self {
-        self.server = Some(server.to_string());
-        self
-    }
-
     /// Where this person's files are.
     pub fn home(&self) -> &Path {
         &self.home
@@ -109,9 +102,6 @@ impl Person {
             command.arg("--password-file").arg(self.home.join("password"));
         }
         command.arg("--discovery").arg(self.discovery.to_string());
-        if let Some(server) = &self.server {
-            command.args(["--server", server]);
-        }
         command.args(options);
         command
     }
