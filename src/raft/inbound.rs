@@ -172,7 +172,8 @@ impl Inbound {
     async fn rows(&self, from: u32, payload: Bytes) -> Answer {
         let rows = SnapshotRows::decode(payload)?;
         let raft = self.raft().await?;
-        let page = self.receiver.lock().await.page(&self.shared, from, rows).await;
+        let (store, halt) = (self.shared.store.as_ref(), &self.shared.halt);
+        let page = self.receiver.lock().await.page(store, halt, from, rows).await;
         let done = match page {
             Ok(None) => SnapshotDone::default(),
             Err(error) => SnapshotDone { vote: None, error: Some(error) },

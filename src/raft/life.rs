@@ -237,17 +237,19 @@ pub async fn found(shared: Arc<Shared>, item: Bytes, submit: super::batch::Propo
         if let Some((cluster, generation)) = shared.applied.known().identity {
             let stored = shared.store.identity();
             let identity = Identity { cluster: Some(cluster), generation, ..stored };
-            if stored != identity {
-                if let Err(error) = shared.store.save_identity(identity).await {
-                    drop(shared.halt.store(error));
-                }
+            if stored == identity {
+                return;
+            }
+            if let Err(error) = shared.store.save_identity(identity).await {
+                drop(shared.halt.store(error));
             }
             return;
         }
         let term = shared.applied.last().map(|id| id.term);
-        if shared.leader() == Leader::Me && proposed_in != term {
+        // A full queue: it is proposed again, as soon as there is room.
+        let due = shared.leader() == Leader::Me && proposed_in != term;
+        if due && submit.submit(item.clone(), 1).is_ok() {
             proposed_in = term;
-            drop(submit.submit(item.clone(), 1));
         }
         tokio::time::sleep(LOOK / 5).await;
     }

@@ -56,7 +56,7 @@ impl Node {
     ///
     /// # Errors
     /// When the configuration makes no sense, or the address cannot be listened on.
-    pub async fn start(
+    pub fn start(
         config: NodeConfig,
         store: Arc<dyn Store>,
         machine: Box<dyn Machine>,

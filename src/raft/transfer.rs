@@ -2,13 +2,14 @@
 //! the history above the follower's own mark where its hash agrees, else all of
 //! it, then the small state. It must not know when a snapshot is due.
 
+use super::halt::Halt;
 use super::kinds::{self, RaftVote, plain_vote};
 use super::machine::{Snapshot, SnapshotData, stored_membership};
 use super::mesh::Mesh;
 use super::shared::{Shared, seat_of};
 use crate::chat::ids::ConversationId;
 use crate::limits;
-use crate::store::StoreError;
+use crate::store::{Store, StoreError};
 use crate::wire::peer::MessageKind;
 use crate::wire::raft::{Membership, SnapshotDone, SnapshotOffer, SnapshotRows, SnapshotWanted};
 use crate::wire::record::{Mark, Row, Table};
@@ -47,16 +48,25 @@ pub async fn send(
     let kind = MessageKind::SnapshotOffer;
     let wanted = call(&mesh, seat, kind, offer.encode(), PAGE_TIME).await?;
     let wanted = SnapshotWanted::decode(wanted).map_err(|e| e.to_string())?;
-    let mut sending = Sending { mesh, seat, session: wanted.session, number: 0, all: false };
-    sending.history(shared, &wanted, offer.last.index).await.map_err(|e| match e {
-        SendError::Store(e) => shared.halt.store(e).to_string(),
-        SendError::Peer(why) => why,
-    })?;
-    tracing::info!(seat, upto = offer.last.index, all = sending.all, "sending a snapshot");
-    sending.state(state).await
+    let store = Arc::clone(&shared.store);
+    let halt = |e: StoreError| shared.halt.store(e).to_string();
+    let mut pages = Pages::new(store, &wanted, offer.last.index, state).await.map_err(halt)?;
+    tracing::info!(seat, upto = offer.last.index, all = pages.all, "sending a snapshot");
+    loop {
+        let page = pages.next().await.map_err(halt)?.ok_or("nothing was installed")?;
+        let deadline = if page.last { INSTALL_TIME } else { PAGE_TIME };
+        let done = call(&mesh, seat, MessageKind::SnapshotRows, page.encode(), deadline).await?;
+        let done = SnapshotDone::decode(done).map_err(|e| e.to_string())?;
+        if let Some(error) = done.error {
+            return Err(error);
+        }
+        if let Some(vote) = done.vote {
+            return Ok(kinds::vote(vote));
+        }
+    }
 }
 
-fn offer(mark: &Mark, vote: &RaftVote) -> Result<SnapshotOffer, String> {
+pub fn offer(mark: &Mark, vote: &RaftVote) -> Result<SnapshotOffer, String> {
     Ok(SnapshotOffer {
         vote: plain_vote(vote),
         last: mark.applied.ok_or("there is no state yet")?,
@@ -76,79 +86,87 @@ async fn call(
     mesh.call(seat, kind, payload, deadline).await.map_err(|e| e.to_string())
 }
 
-/// A transfer, as its sender sees it.
-struct Sending {
-    mesh: Mesh,
-    seat: u32,
+/// The pages of a snapshot, in order. Page 0 tells the receiver how to begin and brings
+/// nothing; the last one brings the end of the small state.
+pub struct Pages {
+    store: Arc<dyn Store>,
     session: u64,
     number: u64,
     all: bool,
+    /// Place of the last history row sent; `None` inside: from the beginning. `None` outside:
+    /// all history is sent.
+    history: Option<Option<(u64, ConversationId)>>,
+    upto: u64,
+    state: std::vec::IntoIter<Row>,
+    ended: bool,
 }
 
-/// Why a transfer broke off.
-enum SendError {
-    Store(StoreError),
-    Peer(String),
-}
-
-impl From<StoreError> for SendError {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
-    }
-}
-
-impl Sending {
-    async fn history(
-        &mut self,
-        shared: &Shared,
+impl Pages {
+    /// The pages that a receiver who wants `wanted` needs of a snapshot at `upto`.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn new(
+        store: Arc<dyn Store>,
         wanted: &SnapshotWanted,
         upto: u64,
-    ) -> Result<(), SendError> {
+        state: Vec<Row>,
+    ) -> Result<Self, StoreError> {
         let mut after = None;
         if let Some(above) = wanted.above {
-            let ours = shared.store.hash_at(above).await?;
-            if ours == Some(wanted.hash) {
+            if store.hash_at(above).await? == Some(wanted.hash) {
                 after = Some((above, ConversationId(u64::MAX)));
             }
         }
-        self.all = after.is_none();
-        // Page 0 tells the receiver how to begin, also where it brings nothing.
-        self.page(Vec::new(), false, PAGE_TIME).await.map_err(SendError::Peer)?;
-        while let Some((rows, place)) =
-            shared.store.export(after, upto, limits::SNAPSHOT_PAGE).await?
-        {
-            self.page(rows, false, PAGE_TIME).await.map_err(SendError::Peer)?;
-            after = Some(place);
-        }
-        Ok(())
+        Ok(Self {
+            store,
+            session: wanted.session,
+            number: 0,
+            all: after.is_none(),
+            history: Some(after),
+            upto,
+            state: state.into_iter(),
+            ended: false,
+        })
     }
 
-    async fn state(&mut self, state: Vec<Row>) -> Result<RaftVote, String> {
-        let (mut page, mut bytes) = (Vec::new(), 0);
-        for row in state {
-            bytes += row.key.len() + row.value.len();
-            page.push(row);
-            if bytes >= limits::SNAPSHOT_PAGE {
-                self.page(std::mem::take(&mut page), false, PAGE_TIME).await?;
-                bytes = 0;
-            }
+    /// The next page; `None` after the last.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn next(&mut self) -> Result<Option<SnapshotRows>, StoreError> {
+        if self.ended {
+            return Ok(None);
         }
-        let done = self.page(page, true, INSTALL_TIME).await?;
-        done.vote.map(kinds::vote).ok_or_else(|| "the receiver did not install it".into())
-    }
-
-    async fn page(
-        &mut self,
-        rows: Vec<Row>,
-        last: bool,
-        deadline: Duration,
-    ) -> Result<SnapshotDone, String> {
-        let Self { session, number, all, .. } = *self;
+        let rows = if self.number == 0 { Vec::new() } else { self.rows().await? };
+        self.ended = self.history.is_none() && self.state.len() == 0;
+        let page = SnapshotRows {
+            session: self.session,
+            number: self.number,
+            rows,
+            all: self.all,
+            last: self.ended,
+        };
         self.number += 1;
-        let payload = SnapshotRows { session, number, rows, all, last }.encode();
-        let answer = call(&self.mesh, self.seat, MessageKind::SnapshotRows, payload, deadline);
-        let done = SnapshotDone::decode(answer.await?).map_err(|e| e.to_string())?;
-        done.error.clone().map_or(Ok(done), Err)
+        Ok(Some(page))
+    }
+
+    async fn rows(&mut self) -> Result<Vec<Row>, StoreError> {
+        if let Some(after) = self.history {
+            let page = self.store.export(after, self.upto, limits::SNAPSHOT_PAGE).await?;
+            if let Some((rows, place)) = page {
+                self.history = Some(Some(place));
+                return Ok(rows);
+            }
+            self.history = None;
+        }
+        let (mut rows, mut bytes) = (Vec::new(), 0);
+        while bytes < limits::SNAPSHOT_PAGE {
+            let Some(row) = self.state.next() else { break };
+            bytes += row.key.len() + row.value.len();
+            rows.push(row);
+        }
+        Ok(rows)
     }
 }
 
@@ -183,7 +201,8 @@ impl Receiver {
     /// The reason, for the sender; the transfer is over. An error of the store ends the node.
     pub async fn page(
         &mut self,
-        shared: &Shared,
+        store: &dyn Store,
+        halt: &Halt,
         from: u32,
         page: SnapshotRows,
     ) -> Result<Option<(RaftVote, Snapshot)>, String> {
@@ -193,18 +212,18 @@ impl Receiver {
             return Err("the transfer was replaced by another".into());
         }
         receiving.next += 1;
-        let store = |e: StoreError| shared.halt.store(e).to_string();
+        let failed = |e: StoreError| halt.store(e).to_string();
         if page.number == 0 {
-            shared.store.begin_import(page.all).await.map_err(store)?;
+            store.begin_import(page.all).await.map_err(failed)?;
         }
         let (history, state): (Vec<_>, Vec<_>) =
             page.rows.into_iter().partition(|row| is_history(row.table));
         if !history.is_empty() {
-            shared.store.import(history).await.map_err(store)?;
+            store.import(history).await.map_err(failed)?;
         }
         receiving.state.extend(state);
         if page.last {
-            return receiving.finish(shared).map(Some);
+            return receiving.finish(halt).map(Some);
         }
         self.current = Some(receiving);
         Ok(None)
@@ -212,14 +231,14 @@ impl Receiver {
 }
 
 impl Receiving {
-    fn finish(self, shared: &Shared) -> Result<(RaftVote, Snapshot), String> {
+    fn finish(self, halt: &Halt) -> Result<(RaftVote, Snapshot), String> {
         let mark = Mark {
             applied: Some(self.offer.last),
             hash: self.offer.hash,
             membership: self.offer.membership.encode(),
             membership_id: self.offer.membership_id,
         };
-        let last_membership = stored_membership(&mark, &shared.halt).map_err(|e| e.to_string())?;
+        let last_membership = stored_membership(&mark, halt).map_err(|e| e.to_string())?;
         let last_log_id = Some(kinds::log_id(self.offer.last));
         let meta = kinds::RaftSnapshotMeta { last_log_id, last_membership };
         let snapshot = Snapshot { meta, snapshot: SnapshotData::Received(mark, self.state) };

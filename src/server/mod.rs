@@ -112,7 +112,6 @@ async fn serve(
     let own = CancellationToken::new();
     let node =
         Node::start(node_config(config, &*store), Arc::clone(&store), Box::new(replica), own)
-            .await
             .map_err(|error| ServeError::of_start(error, config.peer_listen))?;
     let first = cluster_state(&node.status().borrow());
     let (cluster_now, cluster) = watch::channel(first);

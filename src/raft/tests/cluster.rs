@@ -99,7 +99,7 @@ impl Cluster {
     /// Stops a node and copies its directory.
     pub async fn keep_a_copy(&mut self, seat: u32) {
         self.kill(seat).await;
-        self.swap(seat, |path, copy| copy_all(path, copy)).await;
+        self.swap(seat, copy_all).await;
     }
 
     /// A stopped node's directory is replaced by the copy.
@@ -137,7 +137,7 @@ impl Cluster {
         };
         let machine = Box::new(Journal::load(Arc::clone(&store)).await);
         let token = CancellationToken::new();
-        let node = Node::start(config, store, machine, token.clone()).await.unwrap();
+        let node = Node::start(config, store, machine, token.clone()).unwrap();
         self.nodes.insert(seat, (node, token));
     }
 
@@ -223,7 +223,7 @@ impl Cluster {
         while !said(self.store(seat).as_ref()).await.contains(&item) {
             assert!(tokio::time::Instant::now() < deadline, "\"{text}\" is not committed");
             // No leader, perhaps: it is said again.
-            drop(self.node(seat).submit(item.clone(), 1));
+            self.node(seat).submit(item.clone(), 1).ok();
             let next = self.status(seat).applied + 1;
             self.node(seat).wait_applied(next, Duration::from_millis(300)).await;
         }

@@ -7,8 +7,12 @@ mod members;
 mod snapshots;
 mod suite;
 
-use super::types::EventKind;
+use super::SubmitError;
+use super::types::{EventKind, StopReason};
+use crate::store::Store;
+use crate::store::memory::Memory;
 use cluster::{BACKENDS, Cluster};
+use std::sync::Arc;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn three_nodes_elect_commit_apply_and_forward() {
@@ -60,4 +64,26 @@ async fn much_that_is_said_at_once_is_batched_and_stays_in_order() {
     assert_eq!(said, expected, "in the order in which they were said");
     let entries = store.mark().applied.unwrap().index;
     assert!(entries < count as u64 / 4, "{entries} entries for {count} items");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_whose_disk_fails_stops_and_the_others_go_on() {
+    let mut cluster = Cluster::new(cluster::Backend::Memory, 3);
+    let broken = Arc::new(Memory::new(1));
+    cluster.stores.insert(1, Arc::clone(&broken) as Arc<dyn Store>);
+    for seat in 1..=3 {
+        cluster.start(seat).await;
+    }
+    let leader = cluster.leader().await;
+    cluster.say(leader, "before").await;
+    broken.fail_next_append();
+    cluster.node(leader).submit("breaks it".into(), 1).unwrap();
+    let node = cluster.node(1).clone();
+    let reason = tokio::time::timeout(cluster::DEADLINE, node.stopped()).await;
+    assert!(matches!(reason, Ok(StopReason::Disk(_))), "{reason:?}");
+    assert_eq!(node.submit("too late".into(), 1), Err(SubmitError::Stopped));
+    cluster.nodes.remove(&1);
+    let leader = cluster.leader().await;
+    cluster.say(leader, "after").await;
+    cluster.agree().await;
 }
