@@ -15,6 +15,8 @@ mod guard_file;
 #[cfg(test)]
 mod kill;
 mod log;
+#[cfg(test)]
+mod memory_use;
 mod records;
 mod recover;
 mod state;

@@ -1,0 +1,83 @@
+//! Memory must not grow with the number of messages. Measured in a process of its
+//! own, so that other tests do not count.
+
+use crate::limits::SNAPSHOT_LOG_BYTES;
+use crate::store::Store;
+use crate::store::samples::Sample;
+use std::path::Path;
+use std::process::Command;
+
+const DIR: &str = "RUSTCHAT_TEST_MEMORY_DIR";
+const BATCH: &str = "RUSTCHAT_TEST_MEMORY_BATCH";
+const MESSAGES: usize = 300_000;
+/// Growth is counted from here on.
+const FIRST: usize = 100_000;
+/// Bytes that it may grow by.
+const GROWTH: u64 = 20 << 20;
+
+fn resident() -> u64 {
+    let text = std::fs::read_to_string("/proc/self/statm").unwrap();
+    text.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 4096
+}
+
+/// The process that is measured. Does nothing unless it is started for that.
+#[tokio::test]
+async fn process_that_is_measured() {
+    let Ok(dir) = std::env::var(DIR) else { return };
+    let batch: usize = std::env::var(BATCH).unwrap().parse().unwrap();
+    let store = super::open(Path::new(&dir), 1, None).unwrap();
+    let text = "x".repeat(100);
+    let texts = vec![text.as_str(); batch];
+    let mut sample = Sample::new();
+    let mut sent = 0;
+    let mut step = sample.found();
+    let (mut at_first, mut highest, mut purges) = (0, 0, 0);
+    while sent < MESSAGES {
+        let id = step.entry.id;
+        store.append(vec![step.entry], Box::new(|done| done.unwrap())).await.unwrap();
+        store.commit(step.mark, step.writes, step.rows).await.unwrap();
+        if store.log_bytes() >= SNAPSHOT_LOG_BYTES {
+            store.persist().await.unwrap();
+            store.purge(id).await.unwrap();
+            purges += 1;
+        }
+        if sent < FIRST {
+            at_first = resident();
+        }
+        highest = resident().max(highest);
+        step = sample.send(&texts);
+        sent += batch;
+    }
+    println!("\n@ {at_first} {highest} {purges} {}", store.syncs());
+    store.close().await.unwrap();
+}
+
+fn measure(batch: usize) -> (u64, u64) {
+    let temp = tempfile::tempdir().unwrap();
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "store::embedded::memory_use::process_that_is_measured", "--nocapture"])
+        .env(DIR, temp.path())
+        .env(BATCH, batch.to_string())
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let line = text.lines().find_map(|line| line.strip_prefix("@ "));
+    let line = line.unwrap_or_else(|| panic!("{text}{}", String::from_utf8_lossy(&output.stderr)));
+    let numbers: Vec<u64> = line.split(' ').map(|number| number.parse().unwrap()).collect();
+    eprintln!(
+        "batches of {batch}: {} KiB after {FIRST} messages, at most {} KiB, {} purges, {} syncs",
+        numbers[0] >> 10,
+        numbers[1] >> 10,
+        numbers[2],
+        numbers[3]
+    );
+    (numbers[0], numbers[1])
+}
+
+#[test]
+fn memory_does_not_grow_with_messages() {
+    for batch in [300, 20] {
+        let (first, highest) = measure(batch);
+        assert!(highest - first <= GROWTH, "batches of {batch}: from {first} to {highest} bytes");
+    }
+}
