@@ -12,6 +12,7 @@ mod damage;
 mod dir;
 mod guard;
 mod guard_file;
+mod journal;
 #[cfg(test)]
 mod kill;
 mod log;

@@ -6,6 +6,7 @@
 //! have come further than another, so each notes the last index it holds: `state`,
 //! with the mark, is one keyspace, and the others must not be behind it.
 
+use super::journal;
 use crate::store::record::{LogId, Mark, Row, Table};
 use crate::store::tables::{Tables, Visit, is_small};
 use crate::store::{StoreError, tables};
@@ -191,6 +192,7 @@ impl State {
     }
 
     fn open_files(dir: &Path) -> Result<Self, StoreError> {
+        journal::cut_torn_tail(dir)?;
         let db = Database::builder(dir)
             .cache_size(CACHE)
             .max_journaling_size(JOURNAL)
