@@ -49,6 +49,9 @@ pub const PROPOSALS: usize = 4096;
 /// Bytes of the commands that wait.
 pub const PROPOSAL_BYTES: usize = 16 * 1024 * 1024;
 
+/// What an entry counts beside its payload towards the next snapshot, in bytes: its place in
+/// memory until it is purged, so that many small entries bring one too.
+pub const LOG_ENTRY_COST: u64 = 600;
 /// Log bytes since the last snapshot that bring the next one.
 pub const SNAPSHOT_LOG_BYTES: u64 = 64 * 1024 * 1024;
 

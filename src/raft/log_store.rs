@@ -3,6 +3,7 @@
 use super::halt::Halt;
 use super::kinds::{self, Kinds, RaftEntry, RaftLogId, RaftVote};
 use super::tally::Tally;
+use crate::limits;
 use crate::store::{Store, StoreError};
 use crate::wire::raft::{Entry, Payload};
 use crate::wire::record::LogEntry;
@@ -136,7 +137,8 @@ impl RaftLogStorage<Kinds> for Log {
         };
         let entries: Vec<LogEntry> = entries.into_iter().map(encode).collect();
         for entry in &entries {
-            self.tally.appended(entry.id.index, entry.payload.len());
+            let cost = entry.payload.len() + limits::LOG_ENTRY_COST as usize;
+            self.tally.appended(entry.id.index, cost);
         }
         let halt = self.halt.clone();
         let on_durable = move |result: Result<(), StoreError>| {

@@ -5,6 +5,7 @@
 
 use super::guard::Guard;
 use super::records::{Ballot, Done, Payload, Records, config, id, pair};
+use crate::limits::LOG_ENTRY_COST;
 use crate::store::record::{LogBounds, LogEntry, LogId, Vote};
 use crate::store::{OnDurable, StoreError, follows};
 use bytes::Bytes;
@@ -15,10 +16,6 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, mpsc};
 use tokio::sync::watch;
-
-/// What an entry costs in memory beside its payload, until it is purged: many small entries
-/// must bring a snapshot too.
-const ENTRY_COST: u64 = 400;
 
 /// The log, in use. Its methods block for as long as a write to the page cache takes, those
 /// that say so for a sync.
@@ -55,7 +52,7 @@ impl Log {
         let first = log.read(0, u64::MAX).next().and_then(Result::ok).map(|(id, _)| id.1);
         let start = first.unwrap_or_else(|| next(state.purged()));
         let count = next(state.last()).saturating_sub(start);
-        let bytes = if count == 0 { 0 } else { log.on_disk_size() + count * ENTRY_COST };
+        let bytes = if count == 0 { 0 } else { log.on_disk_size() + count * LOG_ENTRY_COST };
         Self {
             guard: Arc::new(guard),
             durable: Arc::new(watch::Sender::new(next(state.last()))),
@@ -135,7 +132,7 @@ impl Log {
         }
         let mut bytes = 0;
         let records = entries.iter().map(|entry| {
-            bytes += entry.payload.len() as u64 + ENTRY_COST;
+            bytes += entry.payload.len() as u64 + LOG_ENTRY_COST;
             // Copied, since a slice would keep the whole frame that it came in.
             (pair(entry.id), Payload(Bytes::copy_from_slice(&entry.payload)))
         });
