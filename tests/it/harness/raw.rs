@@ -1,6 +1,7 @@
 //! A client without a library: one connection, frames by hand, so that a
 //! scenario decides itself what is sent when, read, or never read.
 
+use super::wait::wait_until;
 use bytes::Bytes;
 use rustchat::chat::command::Target;
 use rustchat::chat::ids::{ConversationId, DeviceId, UserId};
@@ -31,14 +32,19 @@ pub struct Raw {
 }
 
 impl Raw {
-    /// Connects to exactly this server, without discovery or redirect.
+    /// Connects to exactly this server, without discovery or redirect; a server that hears of
+    /// the leader last is asked again.
+    #[track_caller]
     pub fn connect(address: SocketAddr, device: DeviceId) -> Self {
-        let mut raw = Self::open(address, device);
-        raw.hello(true);
-        match raw.receive() {
-            ServerMsg::Welcome(_) => raw,
-            other => panic!("{address} answered the hello with {other:?}"),
-        }
+        wait_until(ANSWER, &format!("{address} says welcome"), || {
+            let mut raw = Self::open(address, device);
+            raw.hello(true);
+            match raw.receive() {
+                ServerMsg::Welcome(_) => Some(raw),
+                ServerMsg::GoAway { .. } => None,
+                other => panic!("{address} answered the hello with {other:?}"),
+            }
+        })
     }
 
     /// Opens the socket and says nothing yet.
@@ -77,14 +83,14 @@ impl Raw {
     }
 
     fn authenticated(&mut self) {
-        match self.receive() {
-            ServerMsg::Authenticated { user, token, .. } => {
-                self.user = user;
-                if !token.is_empty() {
-                    self.token = token;
-                }
-            }
-            other => panic!("the login was answered with {other:?}"),
+        let (user, token) = self.until("the login", |message| match message {
+            ServerMsg::Authenticated { user, token, .. } => Some((user, token)),
+            ServerMsg::Refused { refusal, .. } => panic!("the login was refused: {refusal}"),
+            _ => None,
+        });
+        self.user = user;
+        if !token.is_empty() {
+            self.token = token;
         }
     }
 
