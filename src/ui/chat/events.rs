@@ -81,7 +81,7 @@ fn lost(model: &mut Model, was_ready: bool, why: &str) {
 fn took(model: &mut Model) -> String {
     let Some(since) = model.lost_at_ms.take() else { return String::new() };
     let ms = model.now_ms.saturating_sub(since);
-    format!(" after {}.{} s", ms / 1000, ms % 1000 / 100)
+    format!(" after {}.{}s", ms / 1000, ms % 1000 / 100)
 }
 
 fn quorum(state: ClusterState) -> bool {

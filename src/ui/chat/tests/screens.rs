@@ -1,7 +1,9 @@
-//! Whole screens, to be looked at and compared.
+//! Whole screens, compared with what they shall be.
 
 use super::*;
+use crate::ui::theme::Role;
 
+/// A working day: three conversations, a fail-over, one message that waits.
 fn busy(columns: u16, rows: u16) -> Bench {
     let mut b = Bench::cold(columns, rows);
     b.ready(2);
@@ -10,40 +12,188 @@ fn busy(columns: u16, rows: u16) -> Bench {
     b.talk(2, &[ALICE, 3], 3, 0);
     b.talk(3, &[ALICE, 4], 0, 0);
     b.say(2, 3, 1, &["hello?", "the error rate is up", "again"]);
-    b.say(
-        1,
-        BOB,
-        1,
-        &[
-            "deploy of 1.4 is out",
-            "https://wiki.example/runbook/with/a/long/path/that/does/not/fit/on/a/line",
-        ],
-    );
-    b.say(1, ALICE, 3, &["thanks, watching it", "and a 日本語 wide one 👩‍💻 ok"]);
-    b.keys("ctrl+n");
+    let link = "https://wiki.example/runbook/with/a/long/path/that/does/not/fit";
+    b.say(1, BOB, 1, &["deploy of 1.4 is out", link]);
+    b.say(1, ALICE, 3, &["thanks, watching it", "日本語 👩‍💻 ok"]);
+    b.keys("alt+3 draft alt+1");
     b.queue(1, 1, "rolling back");
     b.commit(1, 1, 5);
     b.mark(1, BOB, 4, 3);
-    b.keys("shift+up");
-    b.tell(ClientEvent::Connection(Connection::Waiting {
-        retry_ms: 1400,
-        why: "connection reset".into(),
-    }));
+    let why = "connection reset".into();
+    b.tell(ClientEvent::Connection(Connection::Waiting { retry_ms: 400, why }));
+    b.after(800);
     b.ready(1);
     b.cluster(Some(1), 8, 2);
     b.queue(1, 2, "is it back?");
-    b.keys("typing alt+enter two_lines");
     b
 }
 
+fn expect(b: &Bench, expected: &str) {
+    let screen = b.screen();
+    let expected = expected.trim_start_matches('\n');
+    assert!(screen == expected, "\n{screen}\n--- expected:\n{expected}");
+}
+
 #[test]
-fn look() {
-    for (w, h) in [(80, 24), (120, 40), (45, 10)] {
-        let b = busy(w, h);
-        eprintln!("{}", b.screen().lines().map(|l| format!("|{l}\n")).collect::<String>());
+fn eighty_by_twenty_four() {
+    let mut b = busy(80, 24);
+    b.keys("two alt+enter lines");
+    expect(
+        &b,
+        "
+ rustchat            │ bob
+>1 bob             . │
+ 2 carol           3 │
+ 3 dave            ✎ │
+                     │
+                     │
+                     │
+                     │
+                     │
+                     │ this is where you and bob began
+                     │──────────────────── Mon 23 Nov 2026 ─────────────────────
+                     │14:02      bob  deploy of 1.4 is out
+                     │           bob  https://wiki.example/runbook/with/a/long/
+                     │                path/that/does/not/fit
+                     │      ✓✓ alice  thanks, watching it
+                     │      ✓✓ alice  日本語 👩‍💻 ok
+                     │      ✓  alice  rolling back
+                     │ ~ n2 lost: connection reset · connected to n1 after
+                     │   0.8s · n1 leads (term 8)
+                     │14:02 .  alice  is it back?
+─────────────────────┴──────────────────────────────────────────────────────────
+ alice@n1 ▸ n1 t8 │ unread 3 │ 1 queued │ west                          F1 help
+> two
+  lines",
+    );
+}
+
+#[test]
+fn the_members_stand_on_the_right_of_a_wide_screen() {
+    expect(
+        &busy(120, 14),
+        "
+ rustchat            │ bob                                                                              │ MEMBERS
+>1 bob             . │                                                                                  │ alice
+ 2 carol           3 │ this is where you and bob began                                                  │ bob
+ 3 dave            ✎ │──────────────────────────────── Mon 23 Nov 2026 ─────────────────────────────────│
+                     │14:02      bob  deploy of 1.4 is out                                              │
+                     │           bob  https://wiki.example/runbook/with/a/long/path/that/does/not/fit   │
+                     │      ✓✓ alice  thanks, watching it                                               │
+                     │      ✓✓ alice  日本語 👩‍💻 ok                                                      │
+                     │      ✓  alice  rolling back                                                      │
+                     │ ~ n2 lost: connection reset · connected to n1 after 0.8s · n1 leads (term 8)     │
+                     │14:02 .  alice  is it back?                                                       │
+─────────────────────┴──────────────────────────────────────────────────────────────────────────────────┴───────────────
+ alice@n1 ▸ n1 t8 │ unread 3 │ 1 queued │ west                                                                  F1 help
+>",
+    );
+}
+
+#[test]
+fn a_narrow_screen_has_the_timeline_and_the_unread_count() {
+    let mut b = Bench::new(40, 8, 0);
+    b.talk(2, &[ALICE, 3], 2, 0);
+    b.keys("alt+1");
+    b.say(1, BOB, 1, &["a text that is longer than the line"]);
+    expect(
+        &b,
+        "
+ bob
+ this is where you and bob began
+─────────── Mon 23 Nov 2026 ────────────
+14:02      bob  a text that is longer
+                than the line
+────────────────────────────────────────
+ alice@n2 ▸ n1 t8 │ unread 2 │ west
+>",
+    );
+}
+
+#[test]
+fn too_small_says_so() {
+    expect(&Bench::new(39, 8, 0), "too small\n40×8 is needed\n\n\n\n\n\n");
+    expect(&Bench::new(5, 1, 0), "too s");
+}
+
+#[test]
+fn the_first_screen_tells_what_can_be_done() {
+    let screen = Bench::cold(60, 12).screen();
+    for text in ["Welcome, alice.", "/msg NAME TEXT", "F1 or /help", "alice ▸ discovering"] {
+        assert!(screen.contains(text), "{screen}");
     }
-    let mut b = Bench::cold(80, 24);
-    eprintln!("{}", b.screen());
-    b.keys("f1");
-    eprintln!("{}", b.screen());
+    let mut b = Bench::new(60, 12, 0);
+    b.say(1, BOB, 1, &["a", "b"]);
+    assert!(b.screen().contains("2 unread: Tab opens them"), "{}", b.screen());
+}
+
+/// What the last row but one says, and in which role.
+fn status(b: &Bench) -> (String, Role) {
+    let (text, role) = crate::ui::chat::status::connection(&b.model);
+    let row = b.screen().lines().nth(usize::from(b.model.size.1) - 2).unwrap_or("").to_owned();
+    assert!(row.starts_with(&format!(" {}", text.chars().take(20).collect::<String>())), "{row}");
+    (row, role)
+}
+
+#[test]
+fn the_status_line_tells_how_the_connection_stands() {
+    let mut b = Bench::cold(100, 10);
+    assert_eq!(status(&b), (format!(" alice ▸ discovering{:>79}", "F1 help"), Role::Warning));
+    b.tell(ClientEvent::Connection(Connection::Connecting { to: "127.0.0.1:7101".into() }));
+    assert!(status(&b).0.starts_with(" alice ▸ connecting to 127.0.0.1:7101 "));
+    b.ready(2);
+    b.cluster(Some(1), 8, 3);
+    assert!(status(&b).0.starts_with(" alice@n2 ▸ n1 t8 │ west "), "{}", status(&b).0);
+    assert_eq!(status(&b).1, Role::Good);
+    b.cluster(None, 9, 2);
+    assert!(status(&b).0.starts_with(" alice@n2 ▸ no leader t9 "));
+    b.talk(1, &[ALICE, BOB], 0, 0);
+    b.queue(1, 1, "a");
+    b.queue(1, 2, "b");
+    b.cluster(None, 9, 1);
+    let (row, role) = status(&b);
+    let kept = " alice@n2 ▸ no quorum 1 of 3: your messages are kept here (2) │ 2 queued │ west ";
+    assert!(row.starts_with(kept), "{row}");
+    assert_eq!(role, Role::Error);
+    let why = "connection reset".to_owned();
+    b.tell(ClientEvent::Connection(Connection::Waiting { retry_ms: 1_400, why }));
+    assert!(status(&b).0.starts_with(" alice ▸ reconnecting in 1.4s: connection reset "));
+    b.after(1_050);
+    assert!(status(&b).0.starts_with(" alice ▸ reconnecting in 0.3s: connection reset "));
+    b.after(1_000);
+    assert!(status(&b).0.starts_with(" alice ▸ reconnecting: connection reset "));
+}
+
+#[test]
+fn a_narrow_status_line_keeps_connection_and_unread() {
+    let mut b = Bench::new(60, 10, 0);
+    b.talk(2, &[ALICE, 3], 7, 0);
+    b.queue(1, 1, "a");
+    assert!(status(&b).0.contains("│ unread 7 │ 1 queued │ west"), "{}", status(&b).0);
+    b.cluster(None, 9, 1);
+    let row = status(&b).0;
+    assert_eq!(row, " alice@n2 ▸ no quorum 1 of 3: your messages are… │ unread 7", "{row}");
+}
+
+#[test]
+fn a_long_list_keeps_the_open_one_in_view_and_counts_the_hidden() {
+    let mut b = Bench::cold(80, 10);
+    b.ready(2);
+    for n in 2..30 {
+        b.tell(ClientEvent::Conversation(ConversationInfo {
+            id: conversation(n),
+            kind: Kind::Direct,
+            members: [(ALICE, "alice".to_owned()), (n, format!("user{n:02}"))]
+                .map(|(u, name)| Member { user: user(u), name, delivered: 0, read: 0 })
+                .into(),
+            last_seq: n % 2,
+            title: String::new(),
+        }));
+    }
+    for _ in 0..20 {
+        b.keys("ctrl+n");
+    }
+    let screen = b.screen();
+    assert!(screen.contains(">  user21"), "{screen}");
+    assert!(screen.contains("  23 more          11│"), "{screen}");
 }
