@@ -174,7 +174,7 @@ impl Editor {
         if start > 0 {
             let column = self.text[start..self.cursor].graphemes(true).count();
             self.cursor = start - 1;
-            self.to_column(column);
+            self.go_to_column(column);
             return true;
         }
         let at = self.recalled.as_ref().map_or(self.history.len(), |(at, _)| *at);
@@ -196,7 +196,7 @@ impl Editor {
         if end < self.text.len() {
             let column = self.text[self.line_start()..self.cursor].graphemes(true).count();
             self.cursor = end + 1;
-            self.to_column(column);
+            self.go_to_column(column);
             return true;
         }
         let Some((at, written)) = self.recalled.take() else { return false };
@@ -321,7 +321,7 @@ impl Editor {
         self.text[self.cursor..].find('\n').map_or(self.text.len(), |at| self.cursor + at)
     }
 
-    fn to_column(&mut self, column: usize) {
+    fn go_to_column(&mut self, column: usize) {
         self.cursor = self.line_start();
         let line = &self.text[self.cursor..self.line_end()];
         self.cursor += line.graphemes(true).take(column).map(str::len).sum::<usize>();

@@ -222,11 +222,12 @@ impl Chat {
 
     /// Forgets the oldest messages where there are too many and nobody looks at them.
     pub(super) fn trim(&mut self, me: Option<UserId>) {
-        if self.messages.len() > LOADED && self.scroll == Scroll::Bottom {
-            if let Some(&keep) = self.messages.keys().nth(UNLOADED) {
-                self.messages = self.messages.split_off(&keep);
-                self.recount(me);
-            }
+        if self.messages.len() > LOADED
+            && self.scroll == Scroll::Bottom
+            && let Some(&keep) = self.messages.keys().nth(UNLOADED)
+        {
+            self.messages = self.messages.split_off(&keep);
+            self.recount(me);
         }
     }
 }
