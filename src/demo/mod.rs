@@ -54,9 +54,9 @@ async fn show(servers: &mut Servers, user: &str) -> anyhow::Result<()> {
     let guest = if user == "bob" { "carol" } else { "bob" };
     let guide = if user == "guide" { "host" } else { "guide" };
     let second = command_for(servers, guest)?;
+    let dash = dash_command(servers)?;
     if !(std::io::stdin().is_terminal() && std::io::stdout().is_terminal()) {
-        let first = command_for(servers, user)?;
-        print(&format!("{first}\n{second}\n{}\n", dash_command(servers)?))?;
+        print(&format!("{}\n{second}\n{dash}\n", command_for(servers, user)?))?;
         say("the servers run until this is stopped with Ctrl-C or SIGTERM");
         return watch(servers).await;
     }
@@ -64,8 +64,8 @@ async fn show(servers: &mut Servers, user: &str) -> anyhow::Result<()> {
     guide::register(&config).await.with_context(|| format!("registering {user}"))?;
     let text = WELCOME
         .replace("{user}", user)
-        .replace("{command}", &second)
-        .replace("{dash}", &dash_command(servers)?)
+        .replace("{second}", &script(servers, guest, &second)?)
+        .replace("{dash}", &script(servers, "dash", &dash)?)
         .replace("{servers}", &servers.processes());
     guide::welcome(&config, guide, user, &text).await.context("writing the welcome")?;
     say(&format!("for a second terminal:\n{second}"));
@@ -130,16 +130,30 @@ fn command_for(servers: &Servers, user: &str) -> anyhow::Result<String> {
     Ok(format!(
         "{} chat --user {user} --register --server {server} --discovery {} \
          --password-file {} --state {}",
-        program()?.display(),
+        quoted(&program()?),
         servers.discovery,
-        password_file(servers, user)?.display(),
-        servers.dir().join("state").display(),
+        quoted(&password_file(servers, user)?),
+        quoted(&servers.dir().join("state")),
     ))
 }
 
 fn dash_command(servers: &Servers) -> anyhow::Result<String> {
     let conf = servers.dir().join("nodes.conf");
-    Ok(format!("{} dash --nodes {}", program()?.display(), conf.display()))
+    Ok(format!("{} dash --nodes {}", quoted(&program()?), quoted(&conf)))
+}
+
+/// Puts a long command into a short one, which fits a line of the screen.
+fn script(servers: &Servers, name: &str, command: &str) -> anyhow::Result<String> {
+    let file = servers.dir().join(name);
+    write_private(&file, &format!("exec {command}\n"))?;
+    Ok(format!("sh {}", quoted(&file)))
+}
+
+/// A path as a word for the shell.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+".contains(c);
+    if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }
 
 fn program() -> anyhow::Result<PathBuf> {

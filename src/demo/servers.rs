@@ -66,14 +66,10 @@ impl Servers {
         Ok(())
     }
 
-    /// Which process is which server, for somebody who wants to kill one.
+    /// The process of each server, in the order of seats, for somebody who wants to kill one.
     pub fn processes(&self) -> String {
-        let each: Vec<_> = self
-            .children
-            .iter()
-            .map(|(seat, child)| format!("server {seat}: {}", child.id()))
-            .collect();
-        each.join(", ")
+        let each = self.children.iter().map(|(_, child)| child.id().to_string());
+        each.collect::<Vec<_>>().join(", ")
     }
 
     /// How many have not ended.

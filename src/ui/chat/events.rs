@@ -20,6 +20,8 @@ pub(super) fn on_event(model: &mut Model, event: ClientEvent) {
     match event {
         ClientEvent::Connection(connection) => on_connection(model, connection),
         ClientEvent::Cluster(state) => on_cluster(model, state),
+        // Who the other member is, and what is unread, depends on who we are.
+        ClientEvent::Conversation(info) if model.me.is_none() => model.early.push(info),
         ClientEvent::Conversation(info) => on_conversation(model, info),
         ClientEvent::Messages(run) => on_messages(model, &run),
         ClientEvent::Queued(outgoing) => on_queued(model, &outgoing),
@@ -49,6 +51,9 @@ fn on_connection(model: &mut Model, connection: Connection) {
                 model.me = Some(*user);
                 for chat in &mut model.chats {
                     chat.recount(Some(*user));
+                }
+                for info in std::mem::take(&mut model.early) {
+                    on_conversation(model, info);
                 }
             }
             if again {

@@ -6,7 +6,7 @@ use crate::chat::ids::{ConversationId, UserId};
 use crate::chat::write::Kind;
 use crate::client::Connection;
 use crate::ui::editor::Editor;
-use crate::wire::message::{ClusterState, Member};
+use crate::wire::message::{ClusterState, ConversationInfo, Member};
 use jiff::tz::TimeZone;
 use std::collections::BTreeMap;
 
@@ -250,6 +250,8 @@ pub struct Model {
     pub name: String,
     /// Who the user is; known after the first login.
     pub me: Option<UserId>,
+    /// Conversations that were told before the first login was through.
+    pub early: Vec<ConversationInfo>,
     /// This machine's clock, in milliseconds of UNIX time.
     pub now_ms: u64,
     /// For times and dates.
@@ -302,6 +304,7 @@ impl Model {
         Self {
             name,
             me: None,
+            early: Vec::new(),
             now_ms,
             zone,
             size,
