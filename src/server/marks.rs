@@ -90,3 +90,84 @@ impl Marks {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chat::command::{Command, Register, Send, Target};
+    use crate::chat::ids::{ClusterId, DeviceId};
+    use crate::chat::message::Body;
+    use crate::chat::state::State;
+    use bytes::Bytes;
+
+    const CLUSTER: ClusterId = ClusterId([1; 16]);
+    const BOB: UserId = UserId { cluster: CLUSTER, number: 2 };
+    const ROOM: ConversationId = ConversationId(1);
+
+    /// Two users; the first has sent the second 100 messages.
+    fn state() -> StateReader {
+        let register = |name: &str, device| {
+            Command::Register(Register {
+                name: name.to_owned(),
+                password_hash: String::new(),
+                device: DeviceId([device; 16]),
+                token_hash: [device; 32],
+                device_key: Bytes::new(),
+            })
+        };
+        let send = Command::Send(Send {
+            device: DeviceId([1; 16]),
+            group: 0,
+            first_number: 1,
+            confirmed: 0,
+            to: Target::User(BOB),
+            bodies: vec![Body::text("x"); 100],
+        });
+        let mut state = State::default();
+        let found = Command::Found { cluster: CLUSTER, name: "west".to_owned() };
+        state.apply(1, &[found, register("alice", 1), register("bob", 2), send]);
+        StateReader::fixed(state, 1)
+    }
+
+    fn to(read: u64) -> [Advance; 1] {
+        [Advance { user: BOB, conversation: ROOM, delivered: read, read }]
+    }
+
+    #[test]
+    fn the_first_goes_at_once_then_five_a_second_until_they_are_applied() {
+        let (state, mut marks, start) = (state(), Marks::default(), Instant::now());
+        marks.advance(&to(1));
+        assert_eq!(marks.next(start), Some(start));
+        assert_eq!(marks.due(start, &state), vec![to(1).to_vec()]);
+        let mut commands = 0;
+        for ms in 1..=1_000 {
+            let now = start + Duration::from_millis(ms);
+            marks.advance(&to(1 + ms / 20));
+            for advances in marks.due(now, &state) {
+                commands += 1;
+                state.write(|r| r.state.apply(ms, &[Command::Marks(advances)]));
+            }
+        }
+        assert_eq!(commands, 5);
+        let end = start + Duration::from_secs(5);
+        marks.due(end, &state).into_iter().for_each(|advances| {
+            state.write(|r| r.state.apply(9, &[Command::Marks(advances)]));
+        });
+        let late = end + Duration::from_secs(5);
+        assert_eq!(marks.due(late, &state), Vec::<Vec<Advance>>::new());
+        assert_eq!(marks.next(late), None, "nothing is wanted any more");
+        assert_eq!(state.read(|r| r.state.mark(ROOM, BOB).unwrap().read), 51);
+    }
+
+    #[test]
+    fn what_was_lost_is_submitted_again_and_what_cannot_be_is_forgotten() {
+        let (state, mut marks, start) = (state(), Marks::default(), Instant::now());
+        marks.advance(&to(7));
+        let stranger = Advance { conversation: ConversationId(99), ..to(7)[0] };
+        marks.advance(&[stranger]);
+        assert_eq!(marks.due(start, &state), vec![to(7).to_vec()]);
+        assert!(marks.due(start + RESUBMIT / 2, &state).is_empty());
+        assert_eq!(marks.next(start), Some(start + RESUBMIT));
+        assert_eq!(marks.due(start + RESUBMIT, &state), vec![to(7).to_vec()]);
+    }
+}

@@ -21,6 +21,9 @@ mod shared;
 mod status;
 mod watchers;
 
+#[cfg(test)]
+mod tests;
+
 pub use config::{ServeError, ServerConfig, StoreSpec};
 
 use crate::chat::ids::ClusterId;

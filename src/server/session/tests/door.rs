@@ -1,1 +1,285 @@
 //! The way in: what is refused, what is repeated, and that only what is unread comes.
+
+use super::world::{Server, block_on};
+use crate::chat::command::{Advance, Command, Register, Send, Target};
+use crate::chat::ids::{ClusterId, ConversationId, DeviceId, UserId};
+use crate::chat::message::Body;
+use crate::chat::refusal::Refusal;
+use crate::limits;
+use crate::server::placement::Place;
+use crate::server::queries;
+use crate::server::session::{Answer, Output, Query, Session, Trouble};
+use crate::wire::client::decode_server;
+use crate::wire::message::{
+    ClientMsg, ClusterState, Credentials, Cursor, Hello, Purpose, SendRun, ServerAddress, ServerMsg,
+};
+use bytes::Bytes;
+use std::time::{Duration, Instant};
+
+const CLUSTER: ClusterId = ClusterId([7; 16]);
+const ALICE: DeviceId = DeviceId([1; 16]);
+const BOB: UserId = UserId { cluster: CLUSTER, number: 2 };
+
+fn register(name: &str, device: u8) -> Command {
+    Command::Register(Register {
+        name: name.to_owned(),
+        password_hash: "hash".to_owned(),
+        device: DeviceId([device; 16]),
+        token_hash: *blake3::hash(&[device; 32]).as_bytes(),
+        device_key: Bytes::new(),
+    })
+}
+
+/// Alice and Bob, and what else the log says.
+fn server(more: Vec<Command>) -> Server {
+    let mut server = Server::new(1);
+    let found = Command::Found { cluster: CLUSTER, name: "west".to_owned() };
+    let mut log = vec![vec![found], vec![register("alice", 1), register("bob", 2)]];
+    log.extend(more.into_iter().map(|command| vec![command]));
+    while server.apply(&log) {}
+    server
+}
+
+fn hello() -> Hello {
+    Hello {
+        min: 1,
+        max: 1,
+        features: 0,
+        purpose: Purpose::Chat,
+        device: Some(ALICE),
+        placed: true,
+        cluster: None,
+    }
+}
+
+fn session(server: &Server) -> Session {
+    let cluster = ClusterState { leader: Some(1), term: 1, live: 1, voters: 1 };
+    Session::new(server.setup(1), cluster, Instant::now())
+}
+
+fn said(session: &mut Session, message: ClientMsg) -> Vec<Output> {
+    session.on_frame(message, Instant::now());
+    session.outputs()
+}
+
+fn welcomed(server: &Server, device: u8) -> Session {
+    let mut session = session(server);
+    let device = Some(DeviceId([device; 16]));
+    let asked = said(&mut session, ClientMsg::Hello(Hello { device, ..hello() }));
+    assert_eq!(asked, [Output::Ask(Query::Place { placed: true })]);
+    session.on_answer(Answer::Place(Place::Here, None), Instant::now());
+    assert!(matches!(&session.outputs()[..], [Output::Send(ServerMsg::Welcome(_))]));
+    session
+}
+
+fn credentials(name: &str) -> Credentials {
+    Credentials { name: name.to_owned(), password: "secret".to_owned() }
+}
+
+fn refusal(outputs: &[Output]) -> Option<(Refusal, bool)> {
+    outputs.iter().find_map(|output| match output {
+        Output::Send(ServerMsg::Refused { refusal, .. }) => {
+            Some((*refusal, outputs.contains(&Output::Close)))
+        }
+        _ => None,
+    })
+}
+
+#[test]
+fn a_hello_that_does_not_fit_is_refused() {
+    let server = server(Vec::new());
+    let cases = [
+        (Hello { min: 2, max: 3, ..hello() }, Refusal::Version),
+        (Hello { cluster: Some(ClusterId([8; 16])), ..hello() }, Refusal::WrongCluster),
+        (Hello { device: None, ..hello() }, Refusal::Protocol),
+        (Hello { purpose: Purpose::Link, ..hello() }, Refusal::Protocol),
+    ];
+    for (hello, wanted) in cases {
+        let outputs = said(&mut session(&server), ClientMsg::Hello(hello.clone()));
+        assert_eq!(refusal(&outputs), Some((wanted, true)), "{hello:?}");
+    }
+    let early = said(&mut session(&server), ClientMsg::Login(credentials("alice")));
+    assert_eq!(refusal(&early), Some((Refusal::Protocol, true)));
+}
+
+#[test]
+fn a_client_is_sent_to_its_place() {
+    let server = server(Vec::new());
+    let mut session = session(&server);
+    let asked = said(&mut session, ClientMsg::Hello(Hello { placed: false, ..hello() }));
+    assert_eq!(asked, [Output::Ask(Query::Place { placed: false })]);
+    let address = ServerAddress { seat: 2, host: "there".to_owned(), client: 1, peer: 2 };
+    session.on_answer(Answer::Place(Place::At(2), Some(address.clone())), Instant::now());
+    let redirect = Output::Send(ServerMsg::Redirect(address));
+    assert_eq!(session.outputs(), [redirect, Output::Close]);
+}
+
+#[test]
+fn wrong_password_and_unknown_user_get_one_answer() {
+    let server = server(Vec::new());
+    let mut answers = Vec::new();
+    for name in ["alice", "nobody"] {
+        let mut session = welcomed(&server, 1);
+        let asked = said(&mut session, ClientMsg::Login(credentials(name)));
+        assert!(matches!(&asked[..], [Output::Ask(Query::Verify { .. })]), "{name}: {asked:?}");
+        session.on_answer(Answer::Verified(Ok(None)), Instant::now());
+        answers.push(session.outputs());
+    }
+    assert_eq!(answers[0], answers[1]);
+    assert_eq!(refusal(&answers[0]), Some((Refusal::BadCredentials, false)));
+}
+
+#[test]
+fn a_registration_whose_answer_was_lost_becomes_a_login() {
+    let server = server(Vec::new());
+    // Another device: the name is taken.
+    let outputs = said(&mut welcomed(&server, 9), ClientMsg::Register(credentials("alice")));
+    assert_eq!(refusal(&outputs), Some((Refusal::NameTaken, false)));
+    // The very device: it must know the password.
+    let mut session = welcomed(&server, 1);
+    let asked = said(&mut session, ClientMsg::Register(credentials("alice")));
+    assert!(matches!(&asked[..], [Output::Ask(Query::Verify { .. })]), "{asked:?}");
+    session.on_answer(Answer::Verified(Ok(None)), Instant::now());
+    assert_eq!(refusal(&session.outputs()), Some((Refusal::NameTaken, false)));
+    said(&mut session, ClientMsg::Register(credentials("alice")));
+    let alice = UserId { number: 1, ..BOB };
+    session.on_answer(Answer::Verified(Ok(Some((alice, [3; 32])))), Instant::now());
+    let outputs = session.outputs();
+    let proposed = outputs.iter().any(|o| matches!(o, Output::Submit(Command::AddDevice(_))));
+    assert!(proposed, "{outputs:?}");
+}
+
+#[test]
+fn a_login_that_takes_too_long_or_cannot_be_decided_ends() {
+    let server = server(Vec::new());
+    let mut session = welcomed(&server, 1);
+    assert!(session.next_tick().unwrap() <= Instant::now() + limits::LOGIN_TIME);
+    session.on_tick(Instant::now() + limits::LOGIN_TIME);
+    assert!(session.is_closed());
+    let mut session = welcomed(&server, 1);
+    said(&mut session, ClientMsg::Login(credentials("alice")));
+    session.on_answer(Answer::Verified(Err(Trouble::NoQuorum)), Instant::now());
+    assert!(session.is_closed());
+    let mut session = welcomed(&server, 1);
+    said(&mut session, ClientMsg::Login(credentials("alice")));
+    session.on_answer(Answer::Verified(Err(Trouble::Busy(70))), Instant::now());
+    assert_eq!(session.outputs(), [Output::Send(ServerMsg::Busy { retry_after_ms: 70 })]);
+    assert!(!session.is_closed());
+}
+
+#[test]
+fn a_lost_registration_is_submitted_again_until_the_state_shows_it() {
+    let server = server(Vec::new());
+    let mut session = welcomed(&server, 5);
+    said(&mut session, ClientMsg::Register(credentials("eve")));
+    let hashed = Answer::Hashed(Ok(("hash".to_owned(), [5; 32])));
+    session.on_answer(hashed, Instant::now());
+    let is_register = |o: &Output| matches!(o, Output::Submit(Command::Register(_)));
+    assert_eq!(session.outputs().iter().filter(|o| is_register(o)).count(), 1);
+    let later = Instant::now() + Duration::from_secs(2);
+    session.on_tick(later);
+    assert_eq!(session.outputs().iter().filter(|o| is_register(o)).count(), 1);
+    // It was applied, but the event was lost.
+    server.state.write(|r| r.state.apply(9, &[register("eve", 5)]));
+    session.on_behind(later);
+    let outputs = session.outputs();
+    let known = |o: &Output| matches!(o, Output::Send(ServerMsg::Authenticated { .. }));
+    assert!(outputs.iter().any(known) && session.is_known(), "{outputs:?}");
+}
+
+/// Resumes as Bob's device and returns the seqs of every pushed frame.
+fn pushed(server: &Server, device: u8, have: Vec<(ConversationId, u64)>) -> Vec<Vec<u64>> {
+    let mut session = welcomed(server, device);
+    let token = Bytes::from(vec![device; 32]);
+    said(&mut session, ClientMsg::Token { name: "bob".to_owned(), token });
+    session.on_answer(Answer::Barrier(Ok(())), Instant::now());
+    let outputs = session.outputs();
+    let known = |o: &Output| matches!(o, Output::Send(ServerMsg::Authenticated { .. }));
+    assert!(outputs.iter().any(known), "{outputs:?}");
+    let cursor = Cursor { cluster: CLUSTER, generation: 1, positions: Vec::new() };
+    let mut todo = said(&mut session, ClientMsg::Resume { cursor, have });
+    let mut frames = Vec::new();
+    loop {
+        while let Some(output) = todo.pop() {
+            match output {
+                Output::Ask(Query::Page(wanted)) => {
+                    let at = wanted.conversation;
+                    let page = block_on(queries::page(&*server.store, wanted)).unwrap();
+                    session.on_answer(Answer::Page(at, Ok(page)), Instant::now());
+                }
+                Output::Encoded(bytes) => match decode_server(bytes).unwrap() {
+                    ServerMsg::Push { runs, .. } => {
+                        let seqs = runs.iter().flat_map(|r| r.first_seq..=r.last_seq());
+                        frames.push(seqs.collect());
+                    }
+                    other => panic!("{other:?}"),
+                },
+                _ => {}
+            }
+            todo.splice(0..0, session.outputs().into_iter().rev());
+        }
+        let more = session.go_on(Instant::now());
+        todo = session.outputs();
+        todo.reverse();
+        if !more && todo.is_empty() {
+            return frames;
+        }
+    }
+}
+
+#[test]
+fn the_unread_come_and_not_the_history() {
+    let send = |k: u64| {
+        Command::Send(Send {
+            device: ALICE,
+            group: 0,
+            first_number: 10 * k + 1,
+            confirmed: 0,
+            to: Target::User(BOB),
+            bodies: vec![Body::text("x"); 10],
+        })
+    };
+    let room = ConversationId(1);
+    let read = |read| {
+        Command::Marks(vec![Advance { user: BOB, conversation: room, delivered: 100, read }])
+    };
+    let mut log: Vec<Command> = (0..10).map(send).collect();
+    log.push(read(74));
+    let server = server(log);
+    let all = |from: u64| -> Vec<Vec<u64>> {
+        let entries = (from - 1) / 10..10;
+        entries.map(|e| ((10 * e + 1).max(from)..=10 * e + 10).collect()).collect()
+    };
+    assert_eq!(pushed(&server, 2, Vec::new()), all(75), "a device that has nothing");
+    assert_eq!(pushed(&server, 2, vec![(room, 88)]), all(89), "a device that has some");
+    assert_eq!(pushed(&server, 2, vec![(room, 30)]), all(31), "a device that was away");
+    assert_eq!(pushed(&server, 2, vec![(room, 100)]), Vec::<Vec<u64>>::new());
+    assert_eq!(pushed(&server, 2, vec![(room, 1_000)]), Vec::<Vec<u64>>::new());
+}
+
+#[test]
+fn more_than_the_window_is_refused() {
+    let server = server(Vec::new());
+    let mut session = welcomed(&server, 2);
+    let token = Bytes::from(vec![2; 32]);
+    said(&mut session, ClientMsg::Token { name: "bob".to_owned(), token });
+    session.on_answer(Answer::Barrier(Ok(())), Instant::now());
+    let cursor = Cursor::default();
+    said(&mut session, ClientMsg::Resume { cursor, have: Vec::new() });
+    while session.go_on(Instant::now()) {}
+    drop(session.outputs());
+    let run = |first_number, count| SendRun {
+        group: 0,
+        first_number,
+        to: Target::User(BOB),
+        bodies: vec![Body::text("x"); count],
+    };
+    let window = limits::WINDOW_MESSAGES as usize;
+    let send = |runs| ClientMsg::Send { runs, confirmed: 0 };
+    said(&mut session, send(vec![run(1, window)]));
+    assert!(!session.is_closed());
+    said(&mut session, send(vec![run(1, 10)]));
+    assert!(!session.is_closed(), "what is pending already does not count twice");
+    let outputs = said(&mut session, send(vec![run(window as u64 + 1, 1)]));
+    assert_eq!(refusal(&outputs), Some((Refusal::Protocol, true)));
+}

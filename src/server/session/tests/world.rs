@@ -24,7 +24,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Waits for a store in memory, which never makes anybody wait.
-fn block_on<F: Future>(future: F) -> F::Output {
+pub fn block_on<F: Future>(future: F) -> F::Output {
     thread_local! {
         static RUNTIME: tokio::runtime::Runtime =
             tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -35,7 +35,7 @@ fn block_on<F: Future>(future: F) -> F::Output {
 pub struct Server {
     replica: Replica,
     pub hub: Hub,
-    store: Arc<dyn Store>,
+    pub store: Arc<dyn Store>,
     pub state: StateReader,
     applied: usize,
 }
