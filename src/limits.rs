@@ -59,6 +59,8 @@ pub const SNAPSHOT_LOG_BYTES: u64 = 64 * 1024 * 1024;
 pub const SESSIONS: usize = 20_000;
 /// Connections of one server that have not logged in.
 pub const SESSIONS_BEFORE_LOGIN: usize = 512;
+/// Connections that found no room and are being told so; who comes on top is not told.
+pub const TURNED_AWAY: usize = 64;
 /// Events that wait for one session before it catches up from the store instead.
 pub const SESSION_EVENTS: usize = 64;
 /// Bytes encoded for one client and not yet taken by its socket.

@@ -5,19 +5,19 @@ use super::session_task::{self, Permits};
 use super::shared::Shared;
 use crate::limits;
 use crate::wire::client::encode_server;
-use crate::wire::frame::encode_frame;
+use crate::wire::conn::{ConnError, frames};
 use crate::wire::message::ServerMsg;
-use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
-use tokio::time::sleep;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
 
 /// Who found no room comes back after this time.
 const FULL_MS: u32 = 1_000;
+/// A client that found no room takes the answer within this time.
+const FAREWELL: Duration = Duration::from_secs(1);
 /// The wait after a failed accept (no more file descriptors, for one), and the longest.
 const RETRY: Duration = Duration::from_millis(5);
 const RETRY_MAX: Duration = Duration::from_secs(1);
@@ -25,6 +25,7 @@ const RETRY_MAX: Duration = Duration::from_secs(1);
 /// Accepts until the server stops.
 pub async fn accept(shared: Arc<Shared>, listener: TcpListener, tasks: TaskTracker) {
     let sessions = Arc::new(Semaphore::new(limits::SESSIONS));
+    let turned_away = Arc::new(Semaphore::new(limits::TURNED_AWAY));
     let before_login = Arc::new(Semaphore::new(limits::SESSIONS_BEFORE_LOGIN));
     let mut wait = RETRY;
     loop {
@@ -52,14 +53,26 @@ pub async fn accept(shared: Arc<Shared>, listener: TcpListener, tasks: TaskTrack
                 let permits = Permits { session, before_login: Some(door) };
                 tasks.spawn(session_task::serve(Arc::clone(&shared), stream, peer, permits));
             }
-            _ => turn_away(&stream, peer),
+            _ => {
+                if let Ok(place) = Arc::clone(&turned_away).try_acquire_owned() {
+                    tasks.spawn(turn_away(stream, place));
+                }
+            }
         }
     }
 }
 
-/// Says "busy" without waiting for anything: a fresh socket has room for it.
-fn turn_away(stream: &TcpStream, peer: SocketAddr) {
-    let busy = encode_frame(&encode_server(&ServerMsg::Busy { retry_after_ms: FULL_MS }));
-    let written: io::Result<usize> = stream.try_write(&busy);
-    tracing::debug!(%peer, ?written, "no room for a client");
+/// Says "busy", and waits a moment for the client to take it: closing with its hello unread
+/// would take the answer away from it.
+async fn turn_away(stream: TcpStream, place: OwnedSemaphorePermit) {
+    let told = async {
+        let (mut reader, mut writer) = frames(stream, limits::FRAME_BEFORE_LOGIN)?;
+        writer.push(&encode_server(&ServerMsg::Busy { retry_after_ms: FULL_MS }));
+        writer.finish().await?;
+        while reader.next().await?.is_some() {}
+        Ok::<(), ConnError>(())
+    };
+    let told = timeout(FAREWELL, told).await;
+    tracing::debug!(?told, "no room for a client");
+    drop(place);
 }

@@ -187,11 +187,12 @@ fn a_lost_registration_is_submitted_again_until_the_state_shows_it() {
     assert!(outputs.iter().any(known) && session.is_known(), "{outputs:?}");
 }
 
-/// Resumes as Bob's device and returns the seqs of every pushed frame.
+/// Resumes as one of the two and returns the seqs of every pushed frame.
 fn pushed(server: &Server, device: u8, have: Vec<(ConversationId, u64)>) -> Vec<Vec<u64>> {
     let mut session = welcomed(server, device);
     let token = Bytes::from(vec![device; 32]);
-    said(&mut session, ClientMsg::Token { name: "bob".to_owned(), token });
+    let name = ["alice", "bob"][usize::from(device) - 1].to_owned();
+    said(&mut session, ClientMsg::Token { name, token });
     session.on_answer(Answer::Barrier(Ok(())), Instant::now());
     let outputs = session.outputs();
     let known = |o: &Output| matches!(o, Output::Send(ServerMsg::Authenticated { .. }));
@@ -255,6 +256,8 @@ fn the_unread_come_and_not_the_history() {
     assert_eq!(pushed(&server, 2, vec![(room, 30)]), all(31), "a device that was away");
     assert_eq!(pushed(&server, 2, vec![(room, 100)]), Vec::<Vec<u64>>::new());
     assert_eq!(pushed(&server, 2, vec![(room, 1_000)]), Vec::<Vec<u64>>::new());
+    assert_eq!(pushed(&server, 1, vec![(room, 63)]), all(64), "own ones that were not kept");
+    assert_eq!(pushed(&server, 1, Vec::new()), Vec::<Vec<u64>>::new(), "who wrote has read");
 }
 
 #[test]
