@@ -50,7 +50,7 @@ pub async fn accept(shared: Arc<Shared>, listener: TcpListener, tasks: TaskTrack
         let door = Arc::clone(&before_login).try_acquire_owned();
         match (session, door) {
             (Ok(session), Ok(door)) => {
-                let permits = Permits { session, before_login: Some(door) };
+                let permits = Permits { _session: session, before_login: Some(door) };
                 tasks.spawn(session_task::serve(Arc::clone(&shared), stream, peer, permits));
             }
             _ => {

@@ -34,7 +34,7 @@ const FULL_MS: u32 = 500;
 /// Places that a session takes up.
 pub struct Permits {
     /// Among all sessions; held until the end.
-    pub session: OwnedSemaphorePermit,
+    pub _session: OwnedSemaphorePermit,
     /// Among those that have not logged in; given back at the login.
     pub before_login: Option<OwnedSemaphorePermit>,
 }
