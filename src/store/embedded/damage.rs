@@ -376,6 +376,37 @@ async fn log_and_state_must_fit_together() {
     append(&store, vec![entry(1, 21)]).await.unwrap();
 }
 
+/// After a write that failed nothing is written any more, and nobody is told otherwise.
+#[tokio::test]
+async fn a_failed_write_is_the_last_one() {
+    let temp = tempfile::tempdir().unwrap();
+    let store = open(temp.path()).unwrap();
+    append(&store, vec![entry(1, 0)]).await.unwrap();
+    // The next file of the log can then not be made.
+    fs::remove_dir_all(temp.path().join(LOG)).unwrap();
+    let mut index = 1;
+    let error = loop {
+        match append(&store, vec![entry(1, index)]).await {
+            Ok(()) => index += 1,
+            Err(error) => break error,
+        }
+        assert!(index < 1000, "no write fails");
+    };
+    assert!(matches!(error, StoreError::Io(_)), "{error}");
+    fs::create_dir_all(temp.path().join(LOG)).unwrap();
+    let vote = Vote { term: 2, node: 1, committed: false };
+    assert!(matches!(store.save_vote(vote).await, Err(StoreError::Io(_))));
+    assert!(matches!(append(&store, vec![entry(1, index + 1)]).await, Err(StoreError::Io(_))));
+    assert!(matches!(store.truncate(0).await, Err(StoreError::Io(_))));
+    let mut sample = Sample::new();
+    let step = sample.found();
+    assert!(matches!(
+        store.commit(step.mark, step.writes, step.rows).await,
+        Err(StoreError::Io(_))
+    ));
+    assert!(matches!(store.close().await, Err(StoreError::Io(_))));
+}
+
 #[tokio::test]
 async fn a_directory_is_refused_to_strangers() {
     let temp = tempfile::tempdir().unwrap();

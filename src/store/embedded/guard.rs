@@ -144,8 +144,13 @@ impl Shared {
     }
 
     fn change(&self, change: impl FnOnce(&mut Now)) {
-        change(&mut self.lock());
-        self.wake.notify_one();
+        let mut now = self.lock();
+        let dirty = now.dirty;
+        change(&mut now);
+        // Not for every append: the thread that waits out its period need not wake for each.
+        if now.stop || (now.dirty && !dirty) {
+            self.wake.notify_one();
+        }
     }
 
     /// Writes the marks as they are now. The file's lock is taken first, so that marks that

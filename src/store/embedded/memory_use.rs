@@ -4,6 +4,7 @@
 use crate::limits::SNAPSHOT_LOG_BYTES;
 use crate::store::Store;
 use crate::store::samples::Sample;
+use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -48,7 +49,9 @@ async fn process_that_is_measured() {
         step = sample.send(&texts);
         sent += batch;
     }
-    println!("\n@ {at_first} {highest} {purges} {}", store.syncs());
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "\n@ {at_first} {highest} {purges} {}", store.syncs()).unwrap();
+    drop(out);
     store.close().await.unwrap();
 }
 
@@ -64,13 +67,15 @@ fn measure(batch: usize) -> (u64, u64) {
     let line = text.lines().find_map(|line| line.strip_prefix("@ "));
     let line = line.unwrap_or_else(|| panic!("{text}{}", String::from_utf8_lossy(&output.stderr)));
     let numbers: Vec<u64> = line.split(' ').map(|number| number.parse().unwrap()).collect();
-    eprintln!(
+    writeln!(
+        std::io::stderr(),
         "batches of {batch}: {} KiB after {FIRST} messages, at most {} KiB, {} purges, {} syncs",
         numbers[0] >> 10,
         numbers[1] >> 10,
         numbers[2],
         numbers[3]
-    );
+    )
+    .unwrap();
     (numbers[0], numbers[1])
 }
 
