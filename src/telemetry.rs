@@ -14,7 +14,7 @@ const KEPT_FILES: usize = 5;
 
 /// `RUSTCHAT_LOG`, else `level`; the libraries below speak only of trouble.
 fn filter(level: &str) -> EnvFilter {
-    let quiet = "warn,openraft=error,rustchat=".to_owned() + level;
+    let quiet = "error,rustchat=".to_owned() + level;
     EnvFilter::builder().parse_lossy(std::env::var("RUSTCHAT_LOG").unwrap_or(quiet))
 }
 

@@ -35,7 +35,10 @@ fn a_client_without_an_address_finds_the_leader_on_another_host() {
     assert!(bob.status.success(), "{}", describe(&bob, &servers));
 
     // The leader's host is cut off; whoever leads next answers instead.
-    let leader = net.leader(dir.path(), &conf).expect("a leader after messages were committed");
+    let leader =
+        wait_until(Duration::from_secs(5), "a leader after messages were committed", || {
+            net.leader(dir.path(), &conf)
+        });
     net.unplug(&leader);
     servers.retain(|s| s.host != leader);
     let more = net.chat("c1", dir.path(), "bob", &["--send", "alice"], "after the cut\n");
@@ -193,8 +196,8 @@ impl Network {
             .output()
             .unwrap();
         let status: serde_json::Value = serde_json::from_slice(&output.stdout).ok()?;
-        let seat = status["leader"].as_str()?.to_owned();
-        self.hosts.iter().find(|h| **h == format!("s{seat}")).cloned()
+        let seat = status["leader"]["id"].as_str()?;
+        self.hosts.iter().find(|host| **host == format!("s{seat}")).cloned()
     }
 
     fn unplug(&self, host: &str) {

@@ -1,9 +1,10 @@
 //! Clients are spread over the followers in turn.
 
-use crate::harness::{Cluster, Raw};
+use crate::harness::{Cluster, Raw, wait_until};
 use rustchat::chat::ids::DeviceId;
 use rustchat::wire::message::ServerMsg;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// Over a hundred clients, the sessions per server are even within one; also with one server
 /// killed, and after a change of leader.
@@ -18,7 +19,7 @@ fn a_hundred_clients_are_spread_evenly() {
 
     let gone = cluster.seats().into_iter().find(|seat| *seat != leader).unwrap();
     cluster.kill(gone);
-    crate::harness::wait_until(std::time::Duration::from_secs(5), "the loss is noticed", || {
+    wait_until(Duration::from_secs(5), "the loss is noticed", || {
         let all = cluster.status();
         let node = all.iter().find(|node| node.seat == leader)?;
         (node.json["peers"].as_array()?.len() == 3).then_some(())
@@ -41,12 +42,16 @@ fn a_hundred_clients_are_spread_evenly() {
 fn place(cluster: &Cluster, leader: u32, count: u8) -> BTreeMap<u32, u32> {
     let mut spread = BTreeMap::new();
     for n in 0..count {
-        let mut raw = Raw::open(cluster.address(leader), DeviceId([n; 16]));
-        raw.hello(false);
-        match raw.receive() {
-            ServerMsg::Redirect(to) => *spread.entry(to.seat).or_default() += 1,
-            other => panic!("the leader answered {other:?}"),
-        }
+        let to = wait_until(Duration::from_secs(5), "the leader places a client", || {
+            let mut raw = Raw::open(cluster.address(leader), DeviceId([n; 16]));
+            raw.hello(false);
+            match raw.receive() {
+                ServerMsg::Redirect(to) => Some(to.seat),
+                ServerMsg::GoAway { .. } => None,
+                other => panic!("the leader answered {other:?}"),
+            }
+        });
+        *spread.entry(to).or_default() += 1;
     }
     spread
 }

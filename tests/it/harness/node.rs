@@ -67,7 +67,7 @@ impl Node {
         command.arg("--nodes").arg(&self.nodes);
         command.arg("--node").arg(self.seat.to_string());
         command.arg("--data").arg(&self.data).args(&self.options).args(options);
-        command.env("RUSTCHAT_LOG", "rustchat=debug,openraft=error,warn");
+        command.env("RUSTCHAT_LOG", "error,rustchat=debug");
         command.stdin(Stdio::piped()).stdout(self.open("out")).stderr(self.open("log"));
         self.child = Some(command.spawn().unwrap());
     }

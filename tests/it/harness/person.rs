@@ -3,7 +3,7 @@
 use super::node::program;
 use super::wait::wait_until;
 use serde_json::Value;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -117,10 +117,13 @@ impl Person {
         // The program may end before it has read everything; its exit code then says why.
         let writer = std::thread::spawn(move || drop(stdin.write_all(text.as_bytes())));
         let what = format!("{} {options:?} ends", self.name);
+        // Read while it runs: what it writes may be more than a pipe holds.
+        let stdout = read_all(child.stdout.take());
+        let stderr = read_all(child.stderr.take());
         let mut guard = Guard(child);
-        wait_until(SEND, &what, || guard.0.try_wait().unwrap());
+        let status = wait_until(SEND, &what, || guard.0.try_wait().unwrap());
         writer.join().unwrap();
-        guard.output()
+        Output { status, stdout: stdout.join().unwrap(), stderr: stderr.join().unwrap() }
     }
 
     /// Sends lines with `--send --json`; all of them must be committed.
@@ -159,23 +162,19 @@ pub fn texts(output: &Output) -> (String, String) {
     (text(&output.stdout), text(&output.stderr))
 }
 
+/// Reads a pipe to its end, in a thread of its own.
+fn read_all(pipe: Option<impl Read + Send + 'static>) -> JoinHandle<Vec<u8>> {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        if let Some(mut pipe) = pipe {
+            pipe.read_to_end(&mut bytes).unwrap();
+        }
+        bytes
+    })
+}
+
 /// A process that is killed on drop.
 struct Guard(Child);
-
-impl Guard {
-    /// What an ended process wrote; short enough to wait in the pipes.
-    fn output(mut self) -> Output {
-        let mut stdout = Vec::new();
-        let mut stderr = Vec::new();
-        if let Some(mut pipe) = self.0.stdout.take() {
-            std::io::Read::read_to_end(&mut pipe, &mut stdout).unwrap();
-        }
-        if let Some(mut pipe) = self.0.stderr.take() {
-            std::io::Read::read_to_end(&mut pipe, &mut stderr).unwrap();
-        }
-        Output { status: self.0.wait().unwrap(), stdout, stderr }
-    }
-}
 
 impl Drop for Guard {
     fn drop(&mut self) {

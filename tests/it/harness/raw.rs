@@ -37,7 +37,7 @@ impl Raw {
     #[track_caller]
     pub fn connect(address: SocketAddr, device: DeviceId) -> Self {
         wait_until(ANSWER, &format!("{address} says welcome"), || {
-            let mut raw = Self::open(address, device);
+            let mut raw = Self::try_open(address, device).ok()?;
             raw.hello(true);
             match raw.receive() {
                 ServerMsg::Welcome(_) => Some(raw),
@@ -49,11 +49,15 @@ impl Raw {
 
     /// Opens the socket and says nothing yet.
     pub fn open(address: SocketAddr, device: DeviceId) -> Self {
-        let stream = TcpStream::connect(address).unwrap_or_else(|e| panic!("{address}: {e}"));
-        stream.set_nodelay(true).unwrap();
-        stream.set_read_timeout(Some(ANSWER)).unwrap();
+        Self::try_open(address, device).unwrap_or_else(|e| panic!("{address}: {e}"))
+    }
+
+    fn try_open(address: SocketAddr, device: DeviceId) -> std::io::Result<Self> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(ANSWER))?;
         let decoder = Decoder::new(limits::FRAME_SERVER);
-        Self { stream, decoder, device, user: UserId::default(), token: Bytes::new() }
+        Ok(Self { stream, decoder, device, user: UserId::default(), token: Bytes::new() })
     }
 
     /// Says hello; `placed` as after a redirect.
@@ -146,11 +150,6 @@ impl Raw {
         self.stream.write_all(&encode_frame(&encode_client(message))).unwrap();
     }
 
-    /// Writes bytes as they are.
-    pub fn write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
-        self.stream.write_all(bytes)
-    }
-
     /// Reads one message; panics where none comes within 10 s.
     pub fn receive(&mut self) -> ServerMsg {
         self.try_receive().unwrap_or_else(|e| panic!("nothing was received: {e}"))
@@ -169,10 +168,5 @@ impl Raw {
             }
             self.decoder.feed(&buffer[..count]);
         }
-    }
-
-    /// How long `receive` waits.
-    pub fn set_patience(&mut self, patience: Duration) {
-        self.stream.set_read_timeout(Some(patience)).unwrap();
     }
 }
