@@ -141,6 +141,8 @@ pub const OUTBOX_BYTES: usize = 16 * 1024 * 1024;
 pub const OUTBOX_FILE: u64 = 4 * 1024 * 1024;
 /// Events of a client that its user has not taken; above it the client stops reading its socket.
 pub const CLIENT_EVENTS: usize = 1024;
+/// Bytes of messages in those events.
+pub const CLIENT_EVENT_BYTES: usize = 4 * 1024 * 1024;
 /// Requests (history, look-ups) of a client that wait for their answer.
 pub const CLIENT_REQUESTS: usize = 64;
 /// Bytes of messages that a client holds because an earlier one of their conversation is missing.

@@ -144,11 +144,9 @@ impl Sending {
             ClientEvent::Queued(message) if message.number > self.talk.earlier => {
                 self.waiting.insert(message.number, message);
             }
-            ClientEvent::Refused { number, refusal } => {
-                if self.waiting.remove(&number).is_some() {
-                    self.settled += 1;
-                    self.refused = self.refused.or(Some((self.settled, refusal)));
-                }
+            ClientEvent::Refused { number, refusal } if self.waiting.remove(&number).is_some() => {
+                self.settled += 1;
+                self.refused = self.refused.or(Some((self.settled, refusal)));
             }
             ClientEvent::Committed {
                 first_number,

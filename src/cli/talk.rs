@@ -51,7 +51,7 @@ impl Talk {
                 }
                 Err(ClientError::Refused(Refusal::NameTaken)) => {
                     let name = &config.account.name;
-                    let text = format!("{name} is registered already, with another password");
+                    let text = format!("the name {name} is taken, and its password is another one");
                     return Err(Failure::text(Kind::Auth, text));
                 }
                 other => return Ok(other?),

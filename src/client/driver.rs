@@ -104,6 +104,8 @@ impl Driver {
         self.session.on_tick(now);
         self.act()?;
         self.pass_on();
+        // What was taken may have to be told.
+        self.act()?;
         self.start_sync();
         let read = self.events.has_room();
         if !read {

@@ -41,6 +41,8 @@ pub struct Cluster {
     now: u64,
     /// Bob's last send number.
     bob_sent: u64,
+    /// Bytes that each of bob's messages has at least.
+    pub bob_bytes: usize,
     conn: Conn,
     /// Commands of the client that wait for the next entry.
     waiting: Vec<Command>,
@@ -61,6 +63,7 @@ impl Cluster {
             index: 0,
             now: 0,
             bob_sent: 0,
+            bob_bytes: 0,
             conn: Conn::default(),
             waiting: Vec::new(),
             unkind: false,
@@ -148,7 +151,9 @@ impl Cluster {
 
     /// Bob writes, as part of the next entry.
     pub fn bob_says(&mut self, count: u64) {
-        let bodies = (0..count).map(|n| Body::text(format!("bob {}", self.bob_sent + n + 1)));
+        let width = self.bob_bytes;
+        let text = |n| format!("{:width$}", format!("bob {}", self.bob_sent + n + 1));
+        let bodies = (0..count).map(|n| Body::text(text(n)));
         self.waiting.push(Command::Send(Send {
             device: BOB,
             group: 0,

@@ -13,7 +13,7 @@ use rand::{Rng, SeedableRng};
 use std::path::Path;
 
 fn to(n: u64) -> Target {
-    if n % 2 == 0 {
+    if n.is_multiple_of(2) {
         Target::Conversation(ConversationId(n))
     } else {
         Target::User(UserId { cluster: ClusterId([3; 16]), number: n })
@@ -23,7 +23,7 @@ fn to(n: u64) -> Target {
 fn body(n: u64) -> Body {
     let origin = ClusterId([1; 16]);
     let id = MessageId { origin, device: DeviceId([2; 16]), group: 0, number: n };
-    Body { refers_to: (n % 3 == 0).then_some(id), ..Body::text(format!("message {n}")) }
+    Body { refers_to: n.is_multiple_of(3).then_some(id), ..Body::text(format!("message {n}")) }
 }
 
 fn write(outbox: &mut Outbox, count: u64) {

@@ -1,0 +1,164 @@
+//! From the hello to the login, and what a client does when it is not let in.
+
+use super::model::{ALICE, CLUSTER, Cluster};
+use crate::chat::ids::{ClusterId, DeviceId, UserId};
+use crate::chat::message::Body;
+use crate::chat::refusal::Refusal;
+use crate::client::session::{Identity, Output, Session};
+use crate::client::{Account, ClientError, Outgoing};
+use crate::limits;
+use crate::wire::message::{ClientMsg, Hello, ServerAddress, ServerMsg};
+use bytes::Bytes;
+use std::collections::BTreeMap;
+
+const TOKEN: Bytes = Bytes::from_static(b"token");
+
+fn identity(token: Option<Bytes>, password: Option<&str>, register: bool) -> Identity {
+    let password = password.map(str::to_owned);
+    Identity {
+        account: Account { name: "alice".into(), password, register },
+        device: ALICE,
+        token,
+        cluster: None,
+        done: 0,
+        had: BTreeMap::new(),
+    }
+}
+
+fn sent(session: &mut Session) -> Vec<ClientMsg> {
+    let all = std::iter::from_fn(|| session.pop());
+    all.filter_map(|o| if let Output::Send(message) = o { Some(message) } else { None }).collect()
+}
+
+fn outputs(session: &mut Session) -> Vec<Output> {
+    let all = std::iter::from_fn(|| session.pop());
+    all.filter(|o| !matches!(o, Output::Event(_) | Output::Send(_))).collect()
+}
+
+/// A session that was welcomed; gives what it sent to prove who it is.
+fn knocked(session: &mut Session) -> Vec<ClientMsg> {
+    session.on_connected(0, "there:1".into(), false);
+    assert!(matches!(sent(session).as_slice(), [ClientMsg::Hello(_)]));
+    session.on_msg(1, Cluster::new().welcome());
+    sent(session)
+}
+
+fn refused(session: &mut Session, refusal: Refusal) {
+    session.on_msg(2, ServerMsg::Refused { request: 0, refusal, text: String::new() });
+}
+
+fn let_in(session: &mut Session) {
+    let user = UserId { cluster: CLUSTER, number: 1 };
+    let name = "alice".to_owned();
+    session.on_msg(3, ServerMsg::Authenticated { user, name, token: TOKEN });
+}
+
+#[test]
+fn a_token_comes_first_then_the_password() {
+    let mut session = Session::new(identity(Some(TOKEN), Some("pw"), true));
+    assert!(matches!(knocked(&mut session).as_slice(), [ClientMsg::Token { .. }]));
+    refused(&mut session, Refusal::UnknownDevice);
+    let all: Vec<_> = std::iter::from_fn(|| session.pop()).collect();
+    assert_eq!(all[0], Output::Token(None), "a token that is not valid is forgotten");
+    assert!(matches!(&all[1], Output::Send(ClientMsg::Register(c)) if c.password == "pw"));
+    let_in(&mut session);
+    assert_eq!(outputs(&mut session), [Output::Token(Some(TOKEN))]);
+}
+
+#[test]
+fn without_token_and_password_there_is_no_way_in() {
+    let mut session = Session::new(identity(None, None, false));
+    assert_eq!(knocked(&mut session), []);
+    let mut session = Session::new(identity(None, None, false));
+    session.on_connected(0, "there:1".into(), false);
+    session.on_msg(1, Cluster::new().welcome());
+    assert_eq!(outputs(&mut session).last(), Some(&Output::Failed(ClientError::PasswordNeeded)));
+}
+
+#[test]
+fn who_is_not_new_logs_in_and_whose_name_is_taken_is_told_so() {
+    let mut session = Session::new(identity(None, Some("pw"), true));
+    assert!(matches!(knocked(&mut session).as_slice(), [ClientMsg::Register(_)]));
+    refused(&mut session, Refusal::NameTaken);
+    assert!(matches!(sent(&mut session).as_slice(), [ClientMsg::Login(_)]));
+    refused(&mut session, Refusal::BadCredentials);
+    let failed = Output::Failed(ClientError::Refused(Refusal::NameTaken));
+    assert_eq!(outputs(&mut session), [failed]);
+}
+
+#[test]
+fn a_wrong_password_ends_it() {
+    let mut session = Session::new(identity(None, Some("pw"), false));
+    assert!(matches!(knocked(&mut session).as_slice(), [ClientMsg::Login(_)]));
+    refused(&mut session, Refusal::BadCredentials);
+    let failed = Output::Failed(ClientError::Refused(Refusal::BadCredentials));
+    assert_eq!(outputs(&mut session), [failed]);
+}
+
+#[test]
+fn busy_servers_are_left_alone_for_as_long_as_they_say() {
+    for welcomed in [false, true] {
+        let mut session = Session::new(identity(Some(TOKEN), None, false));
+        session.on_connected(0, "there:1".into(), false);
+        if welcomed {
+            session.on_msg(1, Cluster::new().welcome());
+        }
+        outputs(&mut session);
+        session.on_msg(2, ServerMsg::Busy { retry_after_ms: 1234 });
+        let close = |o: &Output| matches!(o, Output::Close { retry_ms: Some(1234), .. });
+        assert!(outputs(&mut session).iter().any(close), "welcomed: {welcomed}");
+        assert!(!session.is_up());
+    }
+}
+
+#[test]
+fn redirects_are_followed_but_not_for_ever() {
+    let mut session = Session::new(identity(Some(TOKEN), None, false));
+    session.on_connected(0, "leader:1".into(), false);
+    for followed in 0..limits::REDIRECTS {
+        let placed = followed > 0;
+        let hello = sent(&mut session);
+        assert!(
+            matches!(hello.as_slice(), [ClientMsg::Hello(Hello { placed: p, .. })] if *p == placed)
+        );
+        session.on_msg(1, ServerMsg::Redirect(ServerAddress::default()));
+        assert!(matches!(outputs(&mut session).as_slice(), [Output::Redirect(_)]));
+        session.on_connected(2, "other:1".into(), true);
+    }
+    sent(&mut session);
+    session.on_msg(3, ServerMsg::Redirect(ServerAddress::default()));
+    assert!(matches!(outputs(&mut session).as_slice(), [Output::Close { .. }]));
+}
+
+#[test]
+fn a_server_that_says_nothing_is_given_up() {
+    let mut session = Session::new(identity(Some(TOKEN), None, false));
+    session.on_connected(0, "there:1".into(), false);
+    let at = session.wake().unwrap();
+    assert!(at <= 5000, "{at}");
+    session.on_tick(at);
+    assert!(matches!(outputs(&mut session).as_slice(), [Output::Close { .. }]));
+}
+
+#[test]
+fn a_device_of_another_cluster_becomes_a_new_one_unless_messages_wait() {
+    let elsewhere = Some(ClusterId([9; 16]));
+    let mut session =
+        Session::new(Identity { cluster: elsewhere, ..identity(Some(TOKEN), Some("pw"), false) });
+    assert_eq!(knocked(&mut session), []);
+    let mut session =
+        Session::new(Identity { cluster: elsewhere, ..identity(Some(TOKEN), Some("pw"), false) });
+    session.on_connected(0, "there:1".into(), false);
+    refused(&mut session, Refusal::WrongCluster);
+    assert_eq!(outputs(&mut session), [Output::Renew]);
+    session.renewed(DeviceId([5; 16]));
+    assert!(matches!(knocked(&mut session).as_slice(), [ClientMsg::Login(_)]), "no old token");
+
+    let mut session =
+        Session::new(Identity { cluster: elsewhere, ..identity(Some(TOKEN), None, false) });
+    let to = crate::chat::command::Target::User(UserId::default());
+    session.queue(0, vec![Outgoing { number: 1, to, body: Body::text("waits") }]);
+    session.on_connected(0, "there:1".into(), false);
+    refused(&mut session, Refusal::WrongCluster);
+    assert!(matches!(outputs(&mut session).as_slice(), [Output::Failed(ClientError::State(_))]));
+}
