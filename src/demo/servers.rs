@@ -151,3 +151,36 @@ fn create_private(dir: &Path) -> std::io::Result<()> {
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(dir)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `cat` ends as a server does when its standard input closes; `tail -f` does not.
+    fn stand_ins() -> Servers {
+        let dir = std::env::temp_dir().join(format!("rustchat-demo-{:08x}", rand::random::<u32>()));
+        create_private(&dir).unwrap();
+        let spawn = |name: &str, word: &str| {
+            let mut command = Command::new(name);
+            command.arg(word).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap()
+        };
+        let children = vec![(1, spawn("cat", "-")), (2, spawn("tail", "-f"))];
+        Servers { children, dir, keep: false, addresses: Vec::new(), discovery: 0 }
+    }
+
+    #[test]
+    fn a_panic_stops_the_servers_and_removes_their_directory() {
+        let mut servers = stand_ins();
+        assert_eq!(servers.running(), 2);
+        let (dir, pids) = (servers.dir.clone(), servers.processes());
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || {
+            let _servers = servers;
+            panic!("on purpose");
+        }));
+        assert!(panicked.is_err());
+        assert!(!dir.exists(), "{}", dir.display());
+        for pid in pids.split(", ") {
+            assert!(!Path::new("/proc").join(pid).exists(), "{pid} still runs");
+        }
+    }
+}

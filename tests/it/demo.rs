@@ -1,6 +1,6 @@
 //! The demo leaves nothing behind: no process, no directory.
 
-use crate::harness::{program, signal, texts, wait_until};
+use crate::harness::{Terminal, program, signal, texts, wait_until};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -36,11 +36,8 @@ impl Demo {
         line.trim().to_owned()
     }
 
-    /// Its directories: one while it runs.
     fn dirs(&self) -> Vec<PathBuf> {
-        let entries = std::fs::read_dir(self.home.path()).unwrap();
-        let paths = entries.map(|entry| entry.unwrap().path());
-        paths.filter(|path| path.to_string_lossy().contains("rustchat-demo-")).collect()
+        dirs(self.home.path())
     }
 
     fn ended(&mut self) -> Option<i32> {
@@ -53,6 +50,12 @@ impl Drop for Demo {
         drop(self.child.kill());
         drop(self.child.wait());
     }
+}
+
+/// The directories of a demo: one while it runs.
+fn dirs(home: &Path) -> Vec<PathBuf> {
+    let paths = std::fs::read_dir(home).unwrap().map(|entry| entry.unwrap().path());
+    paths.filter(|path| path.to_string_lossy().contains("rustchat-demo-")).collect()
 }
 
 /// Servers that were started from this directory and still run.
@@ -104,4 +107,27 @@ fn servers_do_not_outlive_a_demo_that_is_killed() {
     wait_until(START, "three servers", || (servers(&dir) == 3).then_some(()));
     demo.child.kill().unwrap();
     gone(&dir);
+}
+
+#[test]
+fn in_a_terminal_it_opens_the_chat_and_cleans_up_on_every_way_out() {
+    for way_out in ["keys", "TERM", "HUP"] {
+        let home = TempDir::with_prefix("rustchat-it-").unwrap();
+        let mut terminal = Terminal::run(home.path(), ["demo"]);
+        terminal.wait_for(START, "unread");
+        terminal.keys("\t");
+        terminal.wait_for(START, "Welcome, alice.");
+        let dir = dirs(home.path()).pop().expect("a directory");
+        // The welcome says how somebody else joins, in a line that can be copied.
+        let second = format!("sh {}", dir.join("bob").display());
+        assert!(dir.join("bob").is_file() && second.len() < 80);
+        match way_out {
+            "keys" => terminal.keys("/quit\r"),
+            name => signal(terminal.pid(), name),
+        }
+        assert_eq!(terminal.ended(END), 0, "{way_out}");
+        assert!(!terminal.is_full_screen(), "{way_out}: the terminal is given back");
+        assert_eq!(dirs(home.path()), [] as [PathBuf; 0], "{way_out}");
+        gone(&dir);
+    }
 }

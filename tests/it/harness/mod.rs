@@ -8,6 +8,7 @@ mod node;
 mod person;
 mod place;
 mod proxy;
+mod pty;
 mod raw;
 mod wait;
 
@@ -15,5 +16,6 @@ pub use cluster::{Cluster, LEADER, NodeStatus};
 pub use node::{program, signal};
 pub use person::{Person, Said, texts};
 pub use proxy::Path;
+pub use pty::Terminal;
 pub use raw::Raw;
 pub use wait::{wait_until, watch};

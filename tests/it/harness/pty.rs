@@ -1,0 +1,90 @@
+//! The program in a terminal of its own, whose screen is read as a person reads it.
+
+use super::wait::wait_until;
+use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
+use std::ffi::OsStr;
+use std::io::{Read, Write};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// A program in a terminal of 24 rows and 80 columns.
+pub struct Terminal {
+    child: Box<dyn Child + Send + Sync>,
+    input: Box<dyn Write + Send>,
+    screen: Arc<Mutex<vt100::Parser>>,
+    _master: Box<dyn MasterPty + Send>,
+}
+
+impl Terminal {
+    /// Runs `rustchat` with these words; `home` is all that it may write to.
+    pub fn run<W: AsRef<OsStr>>(home: &Path, words: impl IntoIterator<Item = W>) -> Self {
+        let size = PtySize { rows: 24, cols: 80, pixel_width: 0, pixel_height: 0 };
+        let pair = native_pty_system().openpty(size).unwrap();
+        let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_rustchat"));
+        command.args(words);
+        command.cwd(home);
+        for (name, dir) in [("HOME", ""), ("XDG_STATE_HOME", "state"), ("TMPDIR", "")] {
+            command.env(name, home.join(dir));
+        }
+        command.env("TERM", "xterm-256color");
+        let child = pair.slave.spawn_command(command).unwrap();
+        drop(pair.slave);
+        let screen = Arc::new(Mutex::new(vt100::Parser::new(24, 80, 0)));
+        let (sink, mut output) = (Arc::clone(&screen), pair.master.try_clone_reader().unwrap());
+        std::thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            while let Ok(count @ 1..) = output.read(&mut bytes) {
+                sink.lock().unwrap_or_else(PoisonError::into_inner).process(&bytes[..count]);
+            }
+        });
+        let input = pair.master.take_writer().unwrap();
+        Self { child, input, screen, _master: pair.master }
+    }
+
+    /// What the screen shows now.
+    pub fn text(&self) -> String {
+        self.screen.lock().unwrap_or_else(PoisonError::into_inner).screen().contents()
+    }
+
+    /// True while the program has taken the whole screen.
+    pub fn is_full_screen(&self) -> bool {
+        self.screen.lock().unwrap_or_else(PoisonError::into_inner).screen().alternate_screen()
+    }
+
+    /// Waits until the screen shows `part`.
+    #[track_caller]
+    pub fn wait_for(&self, deadline: Duration, part: &str) {
+        let start = std::time::Instant::now();
+        while start.elapsed() < deadline && !self.text().contains(part) {
+            std::thread::park_timeout(Duration::from_millis(20));
+        }
+        let text = self.text();
+        assert!(text.contains(part), "no {part:?} within {deadline:?} on the screen:\n{text}");
+    }
+
+    /// Types.
+    pub fn keys(&mut self, keys: &str) {
+        self.input.write_all(keys.as_bytes()).unwrap();
+        self.input.flush().unwrap();
+    }
+
+    /// The process.
+    pub fn pid(&self) -> u32 {
+        self.child.process_id().unwrap()
+    }
+
+    /// Waits until it ends, and returns its exit code.
+    #[track_caller]
+    pub fn ended(&mut self, deadline: Duration) -> u32 {
+        wait_until(deadline, "the program in the terminal ends", || self.child.try_wait().unwrap())
+            .exit_code()
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
