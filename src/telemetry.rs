@@ -46,7 +46,7 @@ pub fn to_file(dir: &Path, name: &str) -> Option<WorkerGuard> {
     let (writer, guard) = tracing_appender::non_blocking::NonBlockingBuilder::default()
         .buffered_lines_limit(WAITING_LINES)
         .finish(file);
-    let log = tracing_subscriber::fmt().with_env_filter(filter("info")).with_writer(writer);
+    let log = tracing_subscriber::fmt().with_env_filter(filter("")).with_writer(writer);
     tracing::subscriber::set_global_default(log.with_ansi(false).finish()).ok()?;
     Some(guard)
 }

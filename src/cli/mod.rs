@@ -18,7 +18,7 @@ mod store;
 pub mod tail;
 mod talk;
 
-use crate::{demo, limits, telemetry};
+use crate::{demo, limits, raft, telemetry};
 use args::Command;
 use outcome::Outcome;
 use std::time::Duration;
@@ -33,7 +33,7 @@ const LEFTOVERS: Duration = Duration::from_millis(500);
 pub fn run(command: Command) -> Outcome {
     match command {
         Command::Serve(args) => {
-            telemetry::to_stderr();
+            telemetry::to_stderr(raft::QUIET);
             wait_for(serve::run(&args))
         }
         Command::Chat(args) if args.send.is_some() => wait_for(send::run(&args)),

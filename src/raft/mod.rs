@@ -33,6 +33,10 @@ use crate::wire::record::{LogId, Mark, Row};
 use async_trait::async_trait;
 use bytes::Bytes;
 
+/// Log filter for the library below: it warns of what is ordinary here, such as a peer that is
+/// down.
+pub const QUIET: &str = "openraft=error";
+
 /// One server of the cluster, as `nodes.conf` gives it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seat {

@@ -16,6 +16,8 @@ use tokio_util::sync::CancellationToken;
 /// What must happen happens within this time.
 pub const DEADLINE: Duration = Duration::from_secs(10);
 const PORT: u16 = 17_301;
+/// Between two looks at a condition.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// A loopback network that no other test of this or another process uses.
 fn network() -> [u8; 2] {
@@ -206,7 +208,7 @@ impl Cluster {
                 }
             }
             assert!(tokio::time::Instant::now() < deadline, "no leader: {statuses:#?}");
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            look_again().await;
         }
     }
 
@@ -266,7 +268,7 @@ impl Cluster {
             }
             let statuses = || self.nodes.keys().map(|s| self.status(*s)).collect::<Vec<_>>();
             assert!(tokio::time::Instant::now() < deadline, "{before:#?}\n{:#?}", statuses());
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            look_again().await;
         }
     }
 
@@ -275,7 +277,7 @@ impl Cluster {
         while !ready() {
             let statuses = || self.nodes.keys().map(|s| self.status(*s)).collect::<Vec<_>>();
             assert!(tokio::time::Instant::now() < deadline, "{what}: {:#?}", statuses());
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            look_again().await;
         }
     }
 
@@ -302,4 +304,9 @@ impl Cluster {
         let purged = || self.store(seat).bounds().purged.is_some_and(|id| id.index >= index);
         self.wait("the log is not purged", purged).await;
     }
+}
+
+/// Between two looks at a condition, which has a deadline of its own.
+pub async fn look_again() {
+    drop(tokio::time::timeout(LOOK, std::future::pending::<()>()).await);
 }

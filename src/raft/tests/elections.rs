@@ -1,6 +1,6 @@
 //! When there is an election, and when there is none.
 
-use super::cluster::{Backend, Cluster};
+use super::cluster::{Backend, Cluster, look_again};
 use crate::raft::Role;
 use crate::raft::types::EventKind;
 use std::time::{Duration, Instant};
@@ -20,7 +20,7 @@ async fn nothing_happens(cluster: &Cluster, time: Duration) {
     while Instant::now() < end {
         assert_eq!(terms(), term, "the term or the vote changed");
         assert_eq!(asked(), before, "a vote was asked for");
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        look_again().await;
     }
 }
 
