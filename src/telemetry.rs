@@ -12,16 +12,17 @@ const WAITING_LINES: usize = 4096;
 /// Days of log files that are kept.
 const KEPT_FILES: usize = 5;
 
-/// `RUSTCHAT_LOG`, else `level`; the libraries below speak only of trouble.
-fn filter(level: &str) -> EnvFilter {
-    let quiet = "error,rustchat=".to_owned() + level;
-    EnvFilter::builder().parse_lossy(std::env::var("RUSTCHAT_LOG").unwrap_or(quiet))
+/// `RUSTCHAT_LOG`, else our own news and what libraries say of trouble, except for those that
+/// `quiet` turns down.
+fn filter(quiet: &str) -> EnvFilter {
+    let usual = format!("warn,rustchat=info,{quiet}");
+    EnvFilter::builder().parse_lossy(std::env::var("RUSTCHAT_LOG").unwrap_or(usual))
 }
 
-/// Logs to standard error: text for a terminal, else a JSON object a line.
-pub fn to_stderr() {
-    let log =
-        tracing_subscriber::fmt().with_env_filter(filter("info")).with_writer(std::io::stderr);
+/// Logs to standard error: text for a terminal, else a JSON object a line. `quiet` are filters
+/// for libraries that cry wolf.
+pub fn to_stderr(quiet: &str) {
+    let log = tracing_subscriber::fmt().with_env_filter(filter(quiet)).with_writer(std::io::stderr);
     let set = if std::io::stderr().is_terminal() {
         let colours = std::env::var_os("NO_COLOR").is_none();
         tracing::subscriber::set_global_default(log.with_ansi(colours).finish())
