@@ -165,6 +165,10 @@ impl Inbound {
     async fn offered(&self, from: u32, payload: Bytes) -> Answer {
         let offer = SnapshotOffer::decode(payload)?;
         self.raft().await?;
+        // One that leads no longer must not break off its successor's transfer.
+        if self.shared.store.vote().is_some_and(|vote| vote.term > offer.vote.term) {
+            return Err(Silence::NotReady);
+        }
         let mark = self.shared.store.mark();
         Ok(self.receiver.lock().await.offered(from, offer, &mark).encode())
     }

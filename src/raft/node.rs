@@ -68,8 +68,8 @@ impl Node {
         let halt = Halt::new();
         let founding = machine.founding_item();
         let machine = StateMachine::new(machine, Arc::clone(&store), halt.clone());
-        let tally = Arc::new(Tally::new(config.snapshot_log_bytes, store.log_bytes()));
-        let shared = Shared::new(config, store, halt, machine.applied(), tally);
+        let tally = Tally::new(config.snapshot_log_bytes, store.log_bytes(), store.bounds());
+        let shared = Shared::new(config, store, halt, machine.applied(), Arc::new(tally));
         let shared = Arc::new(shared);
         let token = token.child_token();
 

@@ -9,9 +9,8 @@ use super::machine::{Applied, StateMachine};
 use super::mesh::Mesh;
 use super::tally::Tally;
 use crate::store::Store;
-use openraft::RaftMetrics;
-use openraft::ServerState;
 use openraft::async_runtime::watch::WatchReceiver as _;
+use openraft::{Instant as _, RaftMetrics, ServerState};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -151,6 +150,11 @@ impl Shared {
         let metrics = raft.metrics();
         let metrics = metrics.borrow_watched();
         if metrics.state == ServerState::Leader {
+            // Cut off: openraft takes nothing, and nobody should wait for it.
+            let alone = metrics.membership_config.voter_ids().count() <= 1;
+            if !alone && metrics.last_quorum_acked.is_some_and(|at| at.elapsed() >= LEASE) {
+                return Leader::Nobody;
+            }
             let own = self.applied.last().is_some_and(|id| id.term == metrics.current_term);
             return if own { Leader::Me } else { Leader::Soon };
         }

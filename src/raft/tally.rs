@@ -1,6 +1,7 @@
 //! Counts the bytes of the log: when the next snapshot is due, and how much of
 //! the log may go then. It must not know what is in the log.
 
+use crate::wire::record::LogBounds;
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
@@ -25,9 +26,15 @@ struct Inner {
 }
 
 impl Tally {
-    /// A snapshot is due every `threshold` bytes; the log holds `held` already.
-    pub fn new(threshold: u64, held: u64) -> Self {
-        let inner = Inner { total: held, ..Inner::default() };
+    /// A snapshot is due every `threshold` bytes. The log holds `held` bytes already, between
+    /// `bounds`; where in it they are is not known, so they are taken to be spread evenly.
+    pub fn new(threshold: u64, held: u64, bounds: LogBounds) -> Self {
+        let first = bounds.purged.map_or(0, |id| id.index);
+        let entries = bounds.last.map_or(0, |id| id.index).saturating_sub(first);
+        let share = |of: u64, step: u64| of / STEPS * step + of % STEPS * step / STEPS;
+        let places = (1..=STEPS).map(|step| (first + share(entries, step), share(held, step)));
+        let places = if entries == 0 { VecDeque::new() } else { places.collect() };
+        let inner = Inner { total: held, snapshot: 0, places };
         Self { threshold: threshold.max(1), inner: Mutex::new(inner) }
     }
 
@@ -91,10 +98,11 @@ impl Tally {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::record::LogId;
 
     #[test]
     fn a_snapshot_is_due_after_the_threshold_and_half_of_it_stays() {
-        let tally = Tally::new(6400, 0);
+        let tally = Tally::new(6400, 0, LogBounds::default());
         for index in 1..=63 {
             tally.appended(index, 100);
             assert!(!tally.due(), "after {index}");
@@ -109,12 +117,22 @@ mod tests {
 
     #[test]
     fn what_is_remembered_is_bounded_and_follows_a_truncation() {
-        let tally = Tally::new(640, 0);
+        let tally = Tally::new(640, 0, LogBounds::default());
         for index in 1..=10_000 {
             tally.appended(index, 10);
         }
         assert!(tally.lock().places.len() as u64 <= 2 * STEPS + 1);
         tally.truncated(9_990);
         assert!(tally.index_with_tail(0) < Some(9_990));
+    }
+
+    #[test]
+    fn what_was_there_before_the_start_can_be_purged_too() {
+        let at = |index| Some(LogId { term: 1, index });
+        let bounds = LogBounds { purged: at(100), last: at(740) };
+        let tally = Tally::new(1000, 1000, bounds);
+        assert!(tally.due());
+        assert_eq!(tally.index_with_tail(tally.tail()), Some(420));
+        assert_eq!(tally.index_with_tail(0), Some(740));
     }
 }

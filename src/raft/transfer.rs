@@ -112,12 +112,12 @@ impl Pages {
         upto: u64,
         state: Vec<Row>,
     ) -> Result<Self, StoreError> {
-        let mut after = None;
-        if let Some(above) = wanted.above {
-            if store.hash_at(above).await? == Some(wanted.hash) {
-                after = Some((above, ConversationId(u64::MAX)));
-            }
-        }
+        let ours = match wanted.above {
+            Some(above) => store.hash_at(above).await?,
+            None => None,
+        };
+        let same = wanted.above.filter(|_| ours == Some(wanted.hash));
+        let after = same.map(|above| (above, ConversationId(u64::MAX)));
         Ok(Self {
             store,
             session: wanted.session,

@@ -2,7 +2,7 @@
 
 use super::cluster::{Backend, Cluster, look_again};
 use crate::raft::Role;
-use crate::raft::types::EventKind;
+use crate::raft::types::{ElectionEvent, EventKind};
 use std::time::{Duration, Instant};
 
 /// Watches for `time` that nothing is asked and no term changes.
@@ -63,6 +63,26 @@ async fn a_leader_that_dies_is_followed_by_another_and_comes_back_as_a_follower(
     cluster.say(first, "after").await;
     cluster.agree().await;
     assert_eq!(cluster.leader().await, second, "who came back disturbed nobody");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_lacks_something_committed_does_not_lead() {
+    let mut cluster = Cluster::started(Backend::Memory, 3).await;
+    cluster.say(1, "all have it").await;
+    cluster.kill(1).await;
+    cluster.leader().await;
+    cluster.say(2, "the first does not").await;
+    cluster.agree().await;
+    cluster.stop_all().await;
+    // The first campaigns before the second, by its rank.
+    cluster.start(1).await;
+    cluster.start(2).await;
+    assert_eq!(cluster.leader().await, 2);
+    cluster.say(1, "now all of it").await;
+    cluster.agree().await;
+    let refused = |e: &ElectionEvent| e.text.contains("log is behind") && e.peer == Some(1);
+    let events = cluster.node(2).events();
+    assert!(events.iter().any(refused), "{events:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

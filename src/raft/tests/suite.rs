@@ -27,7 +27,8 @@ impl StoreBuilder<Kinds, Log, StateMachine, TempDir> for Fresh {
         };
         let machine = Box::new(Journal::load(Arc::clone(&state)).await);
         let machine = StateMachine::new(machine, state, halt.clone());
-        Ok((dir, Log::new(store, Arc::new(Tally::new(1 << 20, 0)), halt), machine))
+        let tally = Arc::new(Tally::new(1 << 20, 0, store.bounds()));
+        Ok((dir, Log::new(store, tally, halt), machine))
     }
 }
 

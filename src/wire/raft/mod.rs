@@ -6,6 +6,8 @@
 mod entry;
 mod rpc;
 mod snapshot;
+#[cfg(test)]
+mod tests;
 
 pub use entry::*;
 pub use rpc::*;
