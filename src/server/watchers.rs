@@ -4,33 +4,42 @@
 use super::shared::{Shared, cluster_state, lock};
 use crate::chat::command::Command;
 use crate::discovery::answer::{self, Told};
+use crate::limits;
 use crate::wire::log;
 use crate::wire::message::ClusterState;
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::watch;
-use tokio::time::sleep_until;
+use tokio::time::{sleep, sleep_until};
 
-/// Submits marks as they are due.
+/// Submits marks as they are due. After each time it rests: what comes meanwhile goes together.
 pub async fn marks(shared: Arc<Shared>) {
     let (marks, wake) = &shared.marks;
-    loop {
-        let due = lock(marks).due(Instant::now(), &shared.setup.state);
-        for advances in due {
-            let messages = advances.len();
-            let item = log::encode_command(&Command::Marks(advances));
-            if let Err(error) = shared.node.submit(item, messages) {
-                tracing::debug!(%error, "marks are submitted again later");
+    let watch = async {
+        loop {
+            let due = lock(marks).due(Instant::now(), &shared.setup.state);
+            let submitted = !due.is_empty();
+            for advances in due {
+                let messages = advances.len();
+                let item = log::encode_command(&Command::Marks(advances));
+                if let Err(error) = shared.node.submit(item, messages) {
+                    tracing::debug!(%error, "marks are submitted again later");
+                }
+            }
+            let next = lock(marks).next(Instant::now());
+            match next {
+                _ if submitted => sleep(limits::MARKS_INTERVAL).await,
+                None => wake.notified().await,
+                Some(next) => {
+                    tokio::select! {
+                        () = wake.notified() => {}
+                        () = sleep_until(next.into()) => {}
+                    }
+                }
             }
         }
-        let next = lock(marks).next(Instant::now());
-        tokio::select! {
-            () = shared.stop.cancelled() => return,
-            () = wake.notified() => {}
-            () = async { sleep_until(next.unwrap_or_else(Instant::now).into()).await },
-                if next.is_some() => {}
-        }
-    }
+    };
+    shared.stop.run_until_cancelled(watch).await;
 }
 
 /// Answers clients that ask by UDP who leads, while this server does.

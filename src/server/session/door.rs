@@ -43,7 +43,8 @@ pub struct Entering {
     name: UserName,
     /// Of a registration: the name may turn out to be the client's own already.
     password: Option<String>,
-    submitted: Instant,
+    /// When it is submitted again.
+    again: Instant,
 }
 
 impl Session {
@@ -240,7 +241,8 @@ impl Session {
         let token_hash = *blake3::hash(&token).as_bytes();
         self.out.push(Output::Await(token_hash));
         self.out.push(Output::Submit(command.clone()));
-        let entering = Entering { command, token, token_hash, name, password, submitted: now };
+        let entering =
+            Entering { command, token, token_hash, name, password, again: now + RESUBMIT };
         self.phase = Phase::Door(Attempt::Entering(Box::new(entering)));
     }
 
@@ -254,16 +256,23 @@ impl Session {
     /// Submits a registration or login again that may have been lost.
     pub(super) fn submit_entry(&mut self, now: Instant) {
         let Some(entering) = self.entering() else { return };
-        if now >= entering.submitted + RESUBMIT {
-            entering.submitted = now;
+        if now >= entering.again {
+            entering.again = now + RESUBMIT;
             let command = entering.command.clone();
             self.out.push(Output::Submit(command));
         }
     }
 
+    /// Raft did not take the registration or login.
+    pub(super) fn submit_entry_at(&mut self, at: Instant) {
+        if let Some(entering) = self.entering() {
+            entering.again = at;
+        }
+    }
+
     pub(super) fn entry_tick(&self) -> Option<Instant> {
         match &self.phase {
-            Phase::Door(Attempt::Entering(entering)) => Some(entering.submitted + RESUBMIT),
+            Phase::Door(Attempt::Entering(entering)) => Some(entering.again),
             _ => None,
         }
     }

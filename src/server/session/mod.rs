@@ -392,8 +392,7 @@ impl Session {
                     sends.not_taken(send.first_number);
                 }
             }
-            // An entry at the door is submitted again by its own clock.
-            _ => {}
+            _ => self.submit_entry_at(now + HOLD),
         }
     }
 

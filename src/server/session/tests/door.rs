@@ -20,7 +20,7 @@ const CLUSTER: ClusterId = ClusterId([7; 16]);
 const ALICE: DeviceId = DeviceId([1; 16]);
 const BOB: UserId = UserId { cluster: CLUSTER, number: 2 };
 
-fn register(name: &str, device: u8) -> Command {
+pub fn register(name: &str, device: u8) -> Command {
     Command::Register(Register {
         name: name.to_owned(),
         password_hash: "hash".to_owned(),
@@ -31,7 +31,7 @@ fn register(name: &str, device: u8) -> Command {
 }
 
 /// Alice and Bob, and what else the log says.
-fn server(more: Vec<Command>) -> Server {
+pub fn server(more: Vec<Command>) -> Server {
     let mut server = Server::new(1);
     let found = Command::Found { cluster: CLUSTER, name: "west".to_owned() };
     let mut log = vec![vec![found], vec![register("alice", 1), register("bob", 2)]];
@@ -40,13 +40,13 @@ fn server(more: Vec<Command>) -> Server {
     server
 }
 
-fn hello() -> Hello {
+pub fn hello(device: u8) -> Hello {
     Hello {
         min: 1,
         max: 1,
         features: 0,
         purpose: Purpose::Chat,
-        device: Some(ALICE),
+        device: Some(DeviceId([device; 16])),
         placed: true,
         cluster: None,
     }
@@ -64,8 +64,7 @@ fn said(session: &mut Session, message: ClientMsg) -> Vec<Output> {
 
 fn welcomed(server: &Server, device: u8) -> Session {
     let mut session = session(server);
-    let device = Some(DeviceId([device; 16]));
-    let asked = said(&mut session, ClientMsg::Hello(Hello { device, ..hello() }));
+    let asked = said(&mut session, ClientMsg::Hello(hello(device)));
     assert_eq!(asked, [Output::Ask(Query::Place { placed: true })]);
     session.on_answer(Answer::Place(Place::Here, None), Instant::now());
     assert!(matches!(&session.outputs()[..], [Output::Send(ServerMsg::Welcome(_))]));
@@ -89,10 +88,10 @@ fn refusal(outputs: &[Output]) -> Option<(Refusal, bool)> {
 fn a_hello_that_does_not_fit_is_refused() {
     let server = server(Vec::new());
     let cases = [
-        (Hello { min: 2, max: 3, ..hello() }, Refusal::Version),
-        (Hello { cluster: Some(ClusterId([8; 16])), ..hello() }, Refusal::WrongCluster),
-        (Hello { device: None, ..hello() }, Refusal::Protocol),
-        (Hello { purpose: Purpose::Link, ..hello() }, Refusal::Protocol),
+        (Hello { min: 2, max: 3, ..hello(1) }, Refusal::Version),
+        (Hello { cluster: Some(ClusterId([8; 16])), ..hello(1) }, Refusal::WrongCluster),
+        (Hello { device: None, ..hello(1) }, Refusal::Protocol),
+        (Hello { purpose: Purpose::Link, ..hello(1) }, Refusal::Protocol),
     ];
     for (hello, wanted) in cases {
         let outputs = said(&mut session(&server), ClientMsg::Hello(hello.clone()));
@@ -106,7 +105,7 @@ fn a_hello_that_does_not_fit_is_refused() {
 fn a_client_is_sent_to_its_place() {
     let server = server(Vec::new());
     let mut session = session(&server);
-    let asked = said(&mut session, ClientMsg::Hello(Hello { placed: false, ..hello() }));
+    let asked = said(&mut session, ClientMsg::Hello(Hello { placed: false, ..hello(1) }));
     assert_eq!(asked, [Output::Ask(Query::Place { placed: false })]);
     let address = ServerAddress { seat: 2, host: "there".to_owned(), client: 1, peer: 2 };
     session.on_answer(Answer::Place(Place::At(2), Some(address.clone())), Instant::now());

@@ -3,6 +3,7 @@
 
 mod client;
 mod door;
+mod hostile;
 mod world;
 
 use crate::chat::scripts::seeds;
