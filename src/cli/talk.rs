@@ -51,7 +51,9 @@ impl Talk {
                 }
                 Err(ClientError::Refused(Refusal::NameTaken)) => {
                     let name = &config.account.name;
-                    let text = format!("the name {name} is taken, and its password is another one");
+                    let text = format!(
+                        "the name {name} is taken: it is registered already, with another password"
+                    );
                     return Err(Failure::text(Kind::Auth, text));
                 }
                 other => return Ok(other?),

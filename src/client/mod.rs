@@ -15,6 +15,7 @@ mod find;
 mod handle;
 mod inbox;
 mod link;
+mod live;
 mod marks;
 mod outbox_file;
 mod pulse;

@@ -151,9 +151,10 @@ fn is_ready(event: &ClientEvent) -> bool {
 /// Polls until `done`.
 async fn wait(what: &str, done: impl Fn() -> bool) {
     let deadline = Instant::now() + SOON;
+    let mut look = tokio::time::interval(Duration::from_millis(20));
     while !done() {
         assert!(Instant::now() < deadline, "waited for {what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        look.tick().await;
     }
 }
 
