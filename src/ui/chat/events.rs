@@ -2,6 +2,7 @@
 //! and fail-overs, which fold into one line of the timeline. It must not know keys.
 
 use super::model::{Chat, ChatKey, Model, Notice, Pending, Scroll, title};
+use super::status;
 use super::update::{put_run, text};
 use crate::chat::command::Target;
 use crate::chat::ids::{ConversationId, UserId};
@@ -20,8 +21,6 @@ pub(super) fn on_event(model: &mut Model, event: ClientEvent) {
     match event {
         ClientEvent::Connection(connection) => on_connection(model, connection),
         ClientEvent::Cluster(state) => on_cluster(model, state),
-        // Who the other member is, and what is unread, depends on who we are.
-        ClientEvent::Conversation(info) if model.me.is_none() => model.early.push(info),
         ClientEvent::Conversation(info) => on_conversation(model, info),
         ClientEvent::Messages(run) => on_messages(model, &run),
         ClientEvent::Queued(outgoing) => on_queued(model, &outgoing),
@@ -43,19 +42,11 @@ fn on_connection(model: &mut Model, connection: Connection) {
     let was_ready = model.ready();
     match &connection {
         Connection::Ready { server, seat, cluster, user } => {
-            let again = model.me.is_some() && !was_ready;
+            let again = model.seat.is_some() && !was_ready;
             server.clone_into(&mut model.server);
             cluster.clone_into(&mut model.cluster_name);
             model.seat = Some(*seat);
-            if model.me != Some(*user) {
-                model.me = Some(*user);
-                for chat in &mut model.chats {
-                    chat.recount(Some(*user));
-                }
-                for info in std::mem::take(&mut model.early) {
-                    on_conversation(model, info);
-                }
-            }
+            model.identify(*user);
             if again {
                 let took = took(model);
                 tell(model, &format!("connected to n{seat}{took}"));
@@ -78,7 +69,7 @@ fn on_connection(model: &mut Model, connection: Connection) {
 fn lost(model: &mut Model, was_ready: bool, why: &str) {
     if let (true, Some(seat)) = (was_ready, model.seat) {
         model.lost_at_ms = Some(model.lost_at_ms.unwrap_or(model.now_ms));
-        tell(model, &format!("n{seat} lost: {why}"));
+        tell(model, &format!("n{seat} lost: {}", status::reason(why)));
     }
 }
 
@@ -86,6 +77,9 @@ fn lost(model: &mut Model, was_ready: bool, why: &str) {
 fn took(model: &mut Model) -> String {
     let Some(since) = model.lost_at_ms.take() else { return String::new() };
     let ms = model.now_ms.saturating_sub(since);
+    if ms < 100 {
+        return String::new();
+    }
     format!(" after {}.{}s", ms / 1000, ms % 1000 / 100)
 }
 
@@ -154,6 +148,11 @@ pub(super) fn notice(chat: &mut Chat, now_ms: u64, part: &str, folds: bool) {
 }
 
 fn on_conversation(model: &mut Model, info: ConversationInfo) {
+    // Conversations are told before the first `Ready` says who the user is.
+    let own = info.members.iter().find(|m| m.name == model.name).map(|m| m.user);
+    if let (None, Some(me)) = (model.me, own) {
+        model.identify(me);
+    }
     let me = model.me;
     let name = title(info.kind, &info.title, &info.members, me);
     let other = info.members.iter().find(|m| Some(m.user) != me).or(info.members.first());

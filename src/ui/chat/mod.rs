@@ -135,7 +135,7 @@ async fn show(
             }
         }
         if let Connection::Failed(error) = &model.connection
-            && (quit || model.me.is_none())
+            && (quit || model.seat.is_none())
         {
             break Some(error.clone());
         }

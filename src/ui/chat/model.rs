@@ -6,7 +6,7 @@ use crate::chat::ids::{ConversationId, UserId};
 use crate::chat::write::Kind;
 use crate::client::Connection;
 use crate::ui::editor::Editor;
-use crate::wire::message::{ClusterState, ConversationInfo, Member};
+use crate::wire::message::{ClusterState, Member};
 use jiff::tz::TimeZone;
 use std::collections::BTreeMap;
 
@@ -248,10 +248,8 @@ pub struct Flash {
 pub struct Model {
     /// The user's name.
     pub name: String,
-    /// Who the user is; known after the first login.
+    /// Who the user is; known from the first conversation or login.
     pub me: Option<UserId>,
-    /// Conversations that were told before the first login was through.
-    pub early: Vec<ConversationInfo>,
     /// This machine's clock, in milliseconds of UNIX time.
     pub now_ms: u64,
     /// For times and dates.
@@ -262,7 +260,7 @@ pub struct Model {
     pub connection: Connection,
     /// When the next try is due.
     pub retry_at_ms: u64,
-    /// Seat of the server that serves or served last.
+    /// Seat of the server that serves or served last; `None` before the first login.
     pub seat: Option<u32>,
     /// Address of that server.
     pub server: String,
@@ -304,7 +302,6 @@ impl Model {
         Self {
             name,
             me: None,
-            early: Vec::new(),
             now_ms,
             zone,
             size,
@@ -327,6 +324,14 @@ impl Model {
             quit_until_ms: 0,
             doubt: None,
             next_key: 0,
+        }
+    }
+
+    /// Learns who the user is; what was counted before is counted again.
+    pub(super) fn identify(&mut self, me: UserId) {
+        if self.me != Some(me) {
+            self.me = Some(me);
+            self.chats.iter_mut().for_each(|chat| chat.recount(Some(me)));
         }
     }
 

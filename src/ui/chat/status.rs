@@ -3,7 +3,13 @@
 
 use super::model::Model;
 use crate::client::Connection;
+use crate::ui::cells;
 use crate::ui::theme::Role;
+
+/// Cells between two items.
+const SEPARATOR: usize = 3;
+/// A connection's text is clipped to this width before items go.
+const REASON: usize = 36;
 
 /// The state of the connection in words, and how it is to be seen.
 #[must_use]
@@ -13,6 +19,7 @@ pub fn connection(model: &Model) -> (String, Role) {
         Connection::Discovering => (format!("{name} ▸ discovering"), Role::Warning),
         Connection::Connecting { to } => (format!("{name} ▸ connecting to {to}"), Role::Warning),
         Connection::Waiting { why, .. } => {
+            let why = reason(why);
             let left = model.retry_at_ms.saturating_sub(model.now_ms);
             let text = if left == 0 {
                 format!("{name} ▸ reconnecting: {why}")
@@ -25,6 +32,12 @@ pub fn connection(model: &Model) -> (String, Role) {
         Connection::Failed(error) => (format!("{name} ▸ stopped: {error}"), Role::Error),
         Connection::Ready { seat, .. } => ready(model, *seat),
     }
+}
+
+/// A reason without the numbers of the operating system, which tell a person nothing.
+#[must_use]
+pub fn reason(why: &str) -> &str {
+    why.split_once(" (os error ").map_or(why, |(words, _)| words)
 }
 
 fn ready(model: &Model, seat: u32) -> (String, Role) {
@@ -44,9 +57,31 @@ fn ready(model: &Model, seat: u32) -> (String, Role) {
     }
 }
 
-/// The other items, the most important first; on a narrow screen the last ones go.
+/// What fits into `width` cells: the connection and the other items. On a narrow screen the last
+/// items go first, but a long reason is clipped before what is queued goes; the connection and
+/// what is unread stay.
 #[must_use]
-pub fn items(model: &Model) -> Vec<(String, Role)> {
+pub fn fit(model: &Model, width: usize) -> (String, Vec<(String, Role)>) {
+    let text = connection(model).0;
+    let mut items = items(model);
+    let room = |items: &[(String, Role)]| {
+        let others: usize = items.iter().map(|(text, _)| cells::width(text) + SEPARATOR).sum();
+        width.saturating_sub(others)
+    };
+    let kept = usize::from(items.first().is_some_and(|(_, role)| *role == Role::Unread));
+    while items.len() > kept {
+        let last = items.last().is_some_and(|(_, role)| *role == Role::Dim);
+        let least = if last { cells::width(&text) } else { cells::width(&text).min(REASON) };
+        if room(&items) >= least {
+            break;
+        }
+        items.pop();
+    }
+    (cells::clip(&text, room(&items)), items)
+}
+
+/// The other items, the most important first.
+fn items(model: &Model) -> Vec<(String, Role)> {
     let mut out = Vec::new();
     let unread = model.unread();
     if unread > 0 {

@@ -296,19 +296,8 @@ impl Painter<'_> {
 
     fn status(&self, buf: &mut Buffer) {
         let area = self.layout.status;
-        let (connection, role) = status::connection(self.model);
-        let mut items = status::items(self.model);
-        let total = usize::from(area.width).saturating_sub(2);
-        let others = |items: &[(String, Role)]| -> usize {
-            items.iter().map(|(text, _)| cells::width(text) + 3).sum()
-        };
-        // The last items go first; unread and the connection stay, the connection is clipped.
-        let kept = usize::from(items.first().is_some_and(|(_, role)| *role == Role::Unread));
-        while items.len() > kept && cells::width(&connection) + others(&items) > total {
-            items.pop();
-        }
-        let room = total.saturating_sub(others(&items));
-        let text = cells::clip(&connection, room);
+        let role = status::connection(self.model).1;
+        let (text, items) = status::fit(self.model, usize::from(area.width).saturating_sub(2));
         let mut x = paint::put(buf, area, (area.x + 1, area.y), &text, self.style(role));
         for (text, role) in &items {
             x = paint::put(buf, area, (x, area.y), " │ ", self.style(Role::Rule));

@@ -172,7 +172,16 @@ fn a_narrow_status_line_keeps_connection_and_unread() {
     assert!(status(&b).0.contains("│ unread 7 │ 1 queued │ west"), "{}", status(&b).0);
     b.cluster(None, 9, 1);
     let row = status(&b).0;
-    assert_eq!(row, " alice@n2 ▸ no quorum 1 of 3: your messages are… │ unread 7", "{row}");
+    assert_eq!(row, " alice@n2 ▸ no quorum 1 of 3: your m… │ unread 7 │ 1 queued");
+    b.model.size = (46, 10);
+    let row = status(&b).0;
+    assert_eq!(row, " alice@n2 ▸ no quorum 1 of 3: you… │ unread 7");
+    let why = "127.0.0.1:7101: Connection refused (os error 111)".to_owned();
+    b.tell(ClientEvent::Connection(Connection::Waiting { retry_ms: 0, why }));
+    b.model.size = (80, 10);
+    let row = status(&b).0;
+    let text = " alice ▸ reconnecting: 127.0.0.1:7101: Connection refused │ unread 7 │ 1 queued";
+    assert_eq!(row.trim_end_matches("F1 help").trim_end(), text);
 }
 
 #[test]

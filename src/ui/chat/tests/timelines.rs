@@ -344,6 +344,17 @@ fn nothing_is_said_about_the_first_login() {
 }
 
 #[test]
+fn conversations_that_are_told_before_the_login_ends_have_the_right_name() {
+    let mut b = Bench::cold(80, 24);
+    b.cluster(Some(1), 3, 3);
+    b.talk(1, &[ALICE, BOB], 2, 1);
+    b.say(1, BOB, 2, &["hi"]);
+    b.ready(2);
+    assert_eq!((b.model.chats[0].title.as_str(), b.model.unread()), ("bob", 1));
+    assert_eq!(b.model.chats[0].peer, Some(user(BOB)));
+}
+
+#[test]
 fn states_need_every_other_member() {
     let mut b = Bench::new(80, 24, 0);
     b.talk(2, &[ALICE, BOB, 3], 5, 0);
