@@ -24,8 +24,11 @@ fn newest_chunk(data: &Path) -> PathBuf {
     files.pop().expect("a log file")
 }
 
+/// What is done to a data directory, and its name.
+type Damage = (&'static str, fn(&Path));
+
 /// Ways to damage the newest file of a log: each a row of what disks and crashes do.
-fn damages() -> Vec<(&'static str, fn(&Path))> {
+fn damages() -> Vec<Damage> {
     fn at(path: &Path, change: impl Fn(&mut [u8], usize)) {
         let mut file = OpenOptions::new().read(true).write(true).open(path).unwrap();
         let mut bytes = Vec::new();

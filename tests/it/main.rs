@@ -5,7 +5,6 @@
     clippy::expect_used,
     clippy::panic,
     clippy::print_stderr,
-    clippy::let_underscore_must_use,
     reason = "a test fails by panicking, and says why on standard error"
 )]
 

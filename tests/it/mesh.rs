@@ -32,7 +32,12 @@ fn a_black_holed_path_is_noticed_and_used_again() {
     let hears = |cluster: &Cluster| {
         let all = cluster.status();
         let node = all.iter().find(|node| node.seat == leader.seat)?;
-        Some(node.json["peers"].as_array()?.iter().any(|seat| *seat == other.to_string()))
+        Some(
+            node.json["peers"]
+                .as_array()?
+                .iter()
+                .any(|seat| seat.as_str() == Some(&*other.to_string())),
+        )
     };
     wait_until(Duration::from_secs(5), "the link is up", || hears(&cluster).filter(|up| *up));
     cluster.paths().link(leader.seat, other, Path::Swallow);
