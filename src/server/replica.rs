@@ -234,3 +234,58 @@ fn fill_in(notes: &mut [(Audience, Note)], pushes: &BTreeMap<ConversationId, Byt
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chat::scripts;
+    use crate::store::memory::Memory;
+    use crate::store::record::LogId;
+
+    fn entry(index: u64, at_ms: u64, items: Vec<Bytes>) -> Committed {
+        Committed { id: LogId { term: 1, index }, at_ms, items, membership: None }
+    }
+
+    async fn replica(store: &Arc<dyn Store>) -> (Replica, StateReader) {
+        let name = "west".to_owned();
+        Replica::load(Arc::clone(store), Hub::default(), name).await.unwrap()
+    }
+
+    #[test]
+    fn a_replica_that_starts_again_is_where_it_was() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        scripts::seeds(100, |rng| {
+            let log = scripts::log(rng, 30);
+            runtime.block_on(async {
+                let store: Arc<dyn Store> = Arc::new(Memory::new(1));
+                let (mut one, state) = replica(&store).await;
+                for (index, (at_ms, commands)) in (1..).zip(&log) {
+                    let items = commands.iter().map(log::encode_command).collect();
+                    one.apply(vec![entry(index, *at_ms, items)]).await.unwrap();
+                }
+                let (two, again) = replica(&store).await;
+                assert_eq!(two.mark(), one.mark());
+                assert_eq!(two.state_rows(), one.state_rows());
+                state.read(|a| {
+                    again.read(|b| assert_eq!((&a.state, a.applied), (&b.state, b.applied)))
+                });
+            });
+        });
+    }
+
+    #[tokio::test]
+    async fn an_item_that_cannot_be_read_stops_the_replica_and_changes_nothing() {
+        let store: Arc<dyn Store> = Arc::new(Memory::new(1));
+        let (mut replica, state) = replica(&store).await;
+        let found = replica.founding_item();
+        replica.apply(vec![entry(1, 1, vec![found])]).await.unwrap();
+        let before = (replica.mark(), replica.state_rows());
+        // A field of a newer command, a broken one, and none at all.
+        for bad in [&[0xba, 0x06, 0x00][..], &[0x0a, 0xff], &[]] {
+            let stopped = replica.apply(vec![entry(2, 2, vec![Bytes::copy_from_slice(bad)])]).await;
+            assert!(matches!(stopped, Err(StoreError::Corrupt(_))), "{bad:?}: {stopped:?}");
+            assert_eq!((replica.mark(), replica.state_rows()), before);
+            assert_eq!(state.read(|r| r.applied), 1);
+        }
+    }
+}
