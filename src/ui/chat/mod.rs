@@ -31,7 +31,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval};
-use update::{Effect, Msg, update};
+use update::{Effect, Msg, settle, update};
 
 /// Frames are at least this far apart, so that a flood of messages costs no more than a film.
 const FRAME: Duration = Duration::from_millis(16);
@@ -123,10 +123,14 @@ async fn show(
             () = tokio::time::sleep_until(drawn + FRAME), if dirty => continue,
         }
         dirty = true;
-        batch.push_back(Msg::Now(now_ms()));
         let mut quit = false;
+        let mut effects = Vec::new();
         while let Some(msg) = batch.pop_front() {
-            for effect in update(&mut model, msg) {
+            effects.extend(update(&mut model, msg));
+            if batch.is_empty() {
+                effects.extend(settle(&mut model));
+            }
+            for effect in effects.drain(..) {
                 match effect {
                     Effect::Quit => quit = true,
                     Effect::Redraw => screen.clear()?,

@@ -155,6 +155,12 @@ impl Chat {
         self.last_seq.saturating_sub(self.read).saturating_sub(self.own_unread)
     }
 
+    /// True where every message is loaded.
+    #[must_use]
+    pub fn whole(&self) -> bool {
+        u64::try_from(self.messages.len()).is_ok_and(|loaded| loaded >= self.last_seq)
+    }
+
     /// Where a message written here goes.
     #[must_use]
     pub fn target(&self) -> Option<Target> {

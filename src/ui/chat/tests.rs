@@ -6,7 +6,7 @@ mod seeds;
 mod timelines;
 
 use super::model::Model;
-use super::update::{Effect, Msg, update};
+use super::update::{Effect, Msg, settle, update};
 use super::view;
 use crate::chat::command::Target;
 use crate::chat::ids::{ClusterId, ConversationId, DeviceId, MessageId, UserId};
@@ -62,11 +62,11 @@ impl Bench {
 
     fn msg(&mut self, msg: Msg) {
         self.effects.extend(update(&mut self.model, msg));
+        self.effects.extend(settle(&mut self.model));
     }
 
     fn tell(&mut self, event: ClientEvent) {
         self.msg(Msg::Client(event));
-        self.msg(Msg::Now(self.model.now_ms));
     }
 
     fn ready(&mut self, seat: u32) {

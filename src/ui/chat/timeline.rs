@@ -337,19 +337,34 @@ impl<'a> Frame<'a> {
         self.anchor(chat, to)
     }
 
-    /// The gap that is in the window or within one window of it, the nearest to the reader.
+    /// The gap that is in the window or within one window of it, the nearest to the end.
     #[must_use]
-    pub fn gap(&self, chat: &Chat) -> Option<(u64, u64)> {
+    pub fn gap(&self, chat: &Chat) -> Option<Gap> {
         let top = self.window(chat).top;
         let from = self.back(chat, top, self.height);
         let wide = Self { height: self.height * 3, ..*self };
         let rows = wide.fill(chat, from).rows;
-        let gap = |row: &Row| match row {
+        let (first, last) = rows.iter().rev().find_map(|row| match row {
             Row::Gap(first, last) => Some((*first, *last)),
             _ => None,
+        })?;
+        let asked = match chat.scroll {
+            Scroll::At { seq, .. } => (first..=last).contains(&seq) || seq == 0 && first == 1,
+            Scroll::Bottom => false,
         };
-        rows.iter().rev().find_map(gap)
+        Some(Gap { first, last, from_above: asked || top.0 < first })
     }
+}
+
+/// Messages that are not loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// First seq.
+    pub first: u64,
+    /// Last seq.
+    pub last: u64,
+    /// The reader wants its first messages, not its last ones.
+    pub from_above: bool,
 }
 
 fn next(chat: &Chat, seq: u64) -> u64 {

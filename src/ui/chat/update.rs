@@ -106,8 +106,7 @@ pub enum Effect {
     Quit,
 }
 
-/// Changes the model and says what is to be done. What the client tells may come in floods: what
-/// follows from it is settled by the [`Msg::Now`] that comes after each batch.
+/// Changes the model and says what is to be done. After each batch of messages comes [`settle`].
 pub fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
     let mut effects = Vec::new();
     match msg {
@@ -122,36 +121,32 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
         }
         Msg::Resize(columns, rows) => model.size = (columns, rows),
         Msg::Focus(focused) => model.focus = Some(focused),
-        Msg::Client(event) => {
-            events::on_event(model, event);
-            return effects;
-        }
+        Msg::Client(event) => events::on_event(model, event),
         Msg::Ended => model.connection = Connection::Failed(ClientError::Closed),
         Msg::NotSent { to, text, why } => not_sent(model, to, &text, &why),
         Msg::Found { name, text, result } => found(model, &name, text, result, &mut effects),
         Msg::Page { chat, result } => page(model, chat, result),
     }
-    settle(model, &mut effects);
     effects
 }
 
 /// What follows from any change: a message at the foot expires, the end of the timeline is
-/// followed, a page is asked for, what was seen is told.
-fn settle(model: &mut Model, effects: &mut Vec<Effect>) {
+/// followed, a page is asked for, what was seen is told. Messages may come in floods, so this is
+/// done once for many of them.
+pub fn settle(model: &mut Model) -> Vec<Effect> {
     if model.flash.as_ref().is_some_and(|flash| flash.until_ms <= model.now_ms) {
         model.flash = None;
     }
-    let Some(layout) = Layout::of(model) else { return };
+    let mut effects = Vec::new();
+    let Some(layout) = Layout::of(model) else { return effects };
     let watched = model.watched() && model.help.is_none();
     let (me, now_ms, ready) = (model.me, model.now_ms, model.ready());
-    let (bottom, gap) = {
-        let Some(chat) = model.current() else { return };
-        let frame = Frame::new(model, layout.timeline);
-        let bottom = chat.scroll == Scroll::Bottom || frame.window(chat).at_bottom;
-        let asks = ready && !chat.fetching && chat.fetch_after_ms <= now_ms;
-        (bottom, if asks { frame.gap(chat) } else { None })
-    };
-    let Some(chat) = model.current_mut() else { return };
+    let Some(chat) = model.current() else { return effects };
+    let frame = Frame::new(model, layout.timeline);
+    let bottom = chat.scroll == Scroll::Bottom || frame.window(chat).at_bottom;
+    let asks = ready && !chat.fetching && chat.fetch_after_ms <= now_ms && !chat.whole();
+    let gap = if asks { frame.gap(chat) } else { None };
+    let Some(chat) = model.current_mut() else { return effects };
     if bottom {
         chat.scroll = Scroll::Bottom;
         let seen = chat.last_seq;
@@ -160,12 +155,11 @@ fn settle(model: &mut Model, effects: &mut Vec<Effect>) {
             effects.extend(chat.id.map(|conversation| Effect::Mark { conversation, read: seen }));
         }
     }
-    if let (Some((first, last)), Some(conversation)) = (gap, chat.id) {
-        // A reader who comes from above goes on from the unread line, else from below.
-        let marker = chat.marker.map(|(seq, _)| seq).filter(|seq| (first..=last).contains(seq));
-        let (from, to) = match marker {
-            Some(seq) => (seq, last.min(seq + PAGE - 1)),
-            None => (first.max((last + 1).saturating_sub(PAGE)), last),
+    if let (Some(gap), Some(conversation)) = (gap, chat.id) {
+        let (from, to) = if gap.from_above {
+            (gap.first, gap.last.min(gap.first + PAGE - 1))
+        } else {
+            (gap.first.max((gap.last + 1).saturating_sub(PAGE)), gap.last)
         };
         chat.fetching = true;
         // The newest page is read through a quorum; what has failed so may still be had from
@@ -173,6 +167,7 @@ fn settle(model: &mut Model, effects: &mut Vec<Effect>) {
         let current = to == chat.last_seq && chat.fetch_failures.is_multiple_of(2);
         effects.push(Effect::History { chat: chat.key, conversation, from, to, current });
     }
+    effects
 }
 
 /// Puts the messages of a run into their conversation's timeline.

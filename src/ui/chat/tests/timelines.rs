@@ -222,6 +222,29 @@ fn a_client_with_nothing_pages_back_through_five_thousand() {
 }
 
 #[test]
+fn going_to_the_first_message_loads_from_there_and_not_everything() {
+    let mut b = Bench::new(80, 24, 1_000_000);
+    let mut asked = Vec::new();
+    b.keys("ctrl+n");
+    serve(&mut b, &mut asked);
+    asked.clear();
+    b.keys("ctrl+home");
+    serve(&mut b, &mut asked);
+    assert_eq!(asked, [(1, 100)]);
+    let screen = b.screen();
+    assert!(screen.contains("this is where you and bob began"), "{screen}");
+    assert!(screen.contains("message 15"), "{screen}");
+    for _ in 0..10 {
+        b.keys("pgdn");
+        serve(&mut b, &mut asked);
+    }
+    assert!(asked.contains(&(101, 200)) && asked.contains(&(201, 300)), "{asked:?}");
+    assert!(b.model.current().unwrap().messages.len() < 1_000);
+    b.keys("ctrl+end");
+    assert!(b.screen().contains("message 1000000"), "{}", b.screen());
+}
+
+#[test]
 fn a_page_that_fails_is_asked_for_again_later() {
     let mut b = Bench::new(80, 24, 300);
     b.keys("ctrl+n");
