@@ -18,6 +18,7 @@ mod delivery;
 mod demo;
 mod elections;
 mod exactly_once;
+mod full_disk;
 mod mesh;
 mod namespaces;
 mod placement;

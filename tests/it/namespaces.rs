@@ -3,20 +3,18 @@
 //! address; what it finds, it finds by broadcast. Run again with
 //! `cargo test --test it namespaces -- --nocapture`.
 
-use crate::harness::wait_until;
+use crate::harness::{inside, wait_until};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
-/// Set in the process that runs inside the namespaces.
-const INSIDE: &str = "RUSTCHAT_TEST_INSIDE_NAMESPACES";
 const PROGRAM: &str = env!("CARGO_BIN_EXE_rustchat");
 
 /// Three servers, a client with an empty home, one bridge.
 #[test]
 fn a_client_without_an_address_finds_the_leader_on_another_host() {
-    if std::env::var_os(INSIDE).is_none() {
-        return run_again_inside(
+    if !inside::is() {
+        return inside::run_again(
             "namespaces::a_client_without_an_address_finds_the_leader_on_another_host",
         );
     }
@@ -46,27 +44,6 @@ fn a_client_without_an_address_finds_the_leader_on_another_host() {
 
     let got = net.tail("c1", dir.path(), "alice", 3);
     assert_eq!(got, ["hello", "again", "after the cut"]);
-}
-
-/// Runs one test of this binary again with own network and mount namespaces; as an
-/// ordinary user also with an own user namespace, in which it is root.
-fn run_again_inside(test: &str) {
-    let root = Command::new("id").arg("-u").output().is_ok_and(|o| o.stdout == b"0\n");
-    let flags = if root { "-nm" } else { "-Urnm" };
-    let output = Command::new("unshare")
-        .args([flags, "--"])
-        .arg(std::env::current_exe().unwrap())
-        .args(["--exact", test, "--nocapture"])
-        .env(INSIDE, "1")
-        .output()
-        .expect("`unshare` (package util-linux) is needed for the tests with several hosts");
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(
-        output.status.success() && text.contains("1 passed"),
-        "inside the namespaces (these need `ip` of package iproute2 and, for others than root, \
-         unprivileged user namespaces):\n{text}\n{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
 }
 
 fn nodes_conf() -> String {
@@ -100,11 +77,11 @@ impl Drop for Process {
 impl Network {
     fn new(hosts: &[&str]) -> Self {
         // `ip netns` keeps its names in /run/netns; this one is ours alone.
-        sh("mount --make-rprivate / && mount -t tmpfs tmpfs /run && mkdir -p /run/netns");
-        sh("ip link set lo up && ip link add br0 type bridge && ip link set br0 up");
+        inside::sh("mount --make-rprivate / && mount -t tmpfs tmpfs /run && mkdir -p /run/netns");
+        inside::sh("ip link set lo up && ip link add br0 type bridge && ip link set br0 up");
         for (i, host) in hosts.iter().enumerate() {
             let n = i + 1;
-            sh(&format!(
+            inside::sh(&format!(
                 "ip netns add {host} && ip link add v{n} type veth peer name eth0 netns {host} \
                  && ip link set v{n} master br0 up \
                  && ip -n {host} addr add 10.99.0.{n}/24 brd 10.99.0.255 dev eth0 \
@@ -202,13 +179,8 @@ impl Network {
 
     fn unplug(&self, host: &str) {
         let n = 1 + self.hosts.iter().position(|h| h == host).unwrap();
-        sh(&format!("ip link set v{n} down"));
+        inside::sh(&format!("ip link set v{n} down"));
     }
-}
-
-fn sh(script: &str) {
-    let output = Command::new("sh").args(["-c", script]).output().unwrap();
-    assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
 fn describe(output: &Output, servers: &[Process]) -> String {

@@ -4,6 +4,7 @@
 //! test again. It must not know what a scenario asserts.
 
 mod cluster;
+pub mod inside;
 mod node;
 mod person;
 mod place;
