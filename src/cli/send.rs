@@ -47,10 +47,13 @@ pub async fn run(args: &ChatArgs) -> Outcome {
 /// Says what a signal leaves undone.
 fn stopped(client: &Client) -> Failure {
     let text = match client.unfinished() {
-        0 => "stopped; what was read is committed".to_owned(),
-        n => format!("stopped: {n} messages are not committed; the outbox keeps them"),
+        0 => "stopped before the end of the input; all that was read is committed".to_owned(),
+        n => format!(
+            "stopped: {n} messages are not committed yet; the outbox keeps them, \
+             and this user's next chat from here sends them"
+        ),
     };
-    Failure::text(Kind::Again, format!("{text} and this user's next chat sends them"))
+    Failure::text(Kind::Again, text)
 }
 
 /// A running `--send`.

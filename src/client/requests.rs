@@ -15,6 +15,9 @@ const IN_FLIGHT: usize = 8;
 /// A question that the server was too busy for is asked again after this time.
 const AGAIN_MS: u64 = 500;
 
+/// A question without an answer is asked again after this time; a quorum read may take 5 s.
+const LOST_MS: u64 = 10_000;
+
 /// A question of the program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Question {
@@ -69,7 +72,8 @@ struct Asked {
 #[derive(Debug, Default)]
 pub struct Requests {
     last: u32,
-    in_flight: BTreeMap<u32, Asked>,
+    /// With the time when they were asked.
+    in_flight: BTreeMap<u32, (u64, Asked)>,
     waiting: VecDeque<(u64, Asked)>,
 }
 
@@ -91,14 +95,14 @@ impl Requests {
     pub fn forget(&mut self, handle: u64) {
         let other = |asked: &Asked| !matches!(asked.asker, Asker::Handle(h) if h == handle);
         self.waiting.retain(|(_, asked)| other(asked));
-        self.in_flight.retain(|_, asked| other(asked));
+        self.in_flight.retain(|_, (_, asked)| other(asked));
     }
 
     /// The connection is gone: the program's questions are asked on the next one.
     pub fn lost(&mut self) {
         let asked = std::mem::take(&mut self.in_flight).into_values();
-        let waiting = std::mem::take(&mut self.waiting).into_iter().map(|(_, asked)| asked);
-        let program = asked.chain(waiting).filter(|a| matches!(a.asker, Asker::Handle(_)));
+        let all = asked.chain(std::mem::take(&mut self.waiting)).map(|(_, asked)| asked);
+        let program = all.filter(|asked| matches!(asked.asker, Asker::Handle(_)));
         self.waiting = program.map(|asked| (0, asked)).collect();
     }
 
@@ -110,6 +114,11 @@ impl Requests {
 
     /// The frames that may be sent now.
     pub fn pump(&mut self, now: u64) -> Vec<ClientMsg> {
+        let old = |(_, (at, _)): &(&u32, &(u64, Asked))| now >= at + LOST_MS;
+        let lost: Vec<u32> = self.in_flight.iter().filter(old).map(|(id, _)| *id).collect();
+        for id in lost {
+            self.waiting.extend(self.in_flight.remove(&id).map(|(_, asked)| (now, asked)));
+        }
         let mut frames = Vec::new();
         let mut later = VecDeque::new();
         while self.in_flight.len() < IN_FLIGHT
@@ -121,7 +130,7 @@ impl Requests {
             }
             self.last = self.last.wrapping_add(1).max(1);
             frames.push(frame(self.last, &asked.question));
-            self.in_flight.insert(self.last, asked);
+            self.in_flight.insert(self.last, (now, asked));
         }
         self.waiting.append(&mut later);
         frames
@@ -131,20 +140,22 @@ impl Requests {
     #[must_use]
     pub fn wake(&self) -> Option<u64> {
         let room = self.in_flight.len() < IN_FLIGHT;
-        self.waiting.iter().map(|(at, _)| *at).min().filter(|_| room)
+        let next = self.waiting.iter().map(|(at, _)| *at).min().filter(|_| room);
+        let lost = self.in_flight.values().map(|(at, _)| at + LOST_MS).min();
+        next.into_iter().chain(lost).min()
     }
 
     /// The server answered.
     pub fn answer(&mut self, now: u64, message: ServerMsg) -> Option<Reply> {
         match message {
             ServerMsg::Found { request, user, name, conversation } => {
-                let asked = self.in_flight.remove(&request)?;
+                let (_, asked) = self.in_flight.remove(&request)?;
                 let found = FoundUser { user, name, conversation };
                 reply(asked.asker, Ok(Answer::Found(found)))
             }
             ServerMsg::History { request, to, runs, .. } => self.page(request, to, runs),
             ServerMsg::Refused { request, refusal, .. } => {
-                let asked = self.in_flight.remove(&request)?;
+                let (_, asked) = self.in_flight.remove(&request)?;
                 match (refusal, &asked.asker, &asked.question) {
                     (_, Asker::Inbox, Question::History { conversation, .. }) => {
                         Some(Reply::Gap(*conversation, Vec::new()))
@@ -162,7 +173,7 @@ impl Requests {
 
     /// A page of history; a full one is followed by the next.
     fn page(&mut self, request: u32, upto: u64, mut runs: Vec<Run>) -> Option<Reply> {
-        let mut asked = self.in_flight.remove(&request)?;
+        let (_, mut asked) = self.in_flight.remove(&request)?;
         let Question::History { conversation, from, to, .. } = &mut asked.question else {
             return None;
         };

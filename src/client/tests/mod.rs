@@ -18,7 +18,9 @@ fn for_seeds(count: u64, case: impl Fn(u64)) {
     for seed in 0..from_env("RUSTCHAT_SEEDS").unwrap_or(count) {
         let run = std::panic::AssertUnwindSafe(|| case(seed));
         if let Err(why) = std::panic::catch_unwind(run) {
-            let text = why.downcast_ref::<String>().map_or("it failed", String::as_str);
+            let fixed = why.downcast_ref::<&str>().copied();
+            let text = why.downcast_ref::<String>().map(String::as_str).or(fixed);
+            let text = text.unwrap_or("it failed");
             panic!("RUSTCHAT_SEED={seed} shows it again: {text}");
         }
     }

@@ -215,6 +215,23 @@ impl Sim {
         }
     }
 
+    /// No more faults, but the connection stays: timers alone must bring what was lost.
+    pub fn calm(&mut self) {
+        self.faults = Faults::default();
+        self.cluster.unkind = false;
+        let deadline = self.now + 60_000;
+        while self.outbox.pending() > 0 {
+            assert!(self.now < deadline, "own messages hang: {}", self.state_of_things());
+            self.step();
+        }
+        // The last push may be lost without a trace; the next one shows it.
+        self.cluster.bob_says(1);
+        while !self.is_done() {
+            assert!(self.now < deadline, "a gap is left: {}", self.state_of_things());
+            self.step();
+        }
+    }
+
     fn is_done(&self) -> bool {
         let mut all = self.cluster.state.conversations_of(self.cluster.alice);
         self.session.is_live()
