@@ -123,21 +123,7 @@ async fn show(
             () = tokio::time::sleep_until(drawn + FRAME), if dirty => continue,
         }
         dirty = true;
-        let mut quit = false;
-        let mut effects = Vec::new();
-        while let Some(msg) = batch.pop_front() {
-            effects.extend(update(&mut model, msg));
-            if batch.is_empty() {
-                effects.extend(settle(&mut model));
-            }
-            for effect in effects.drain(..) {
-                match effect {
-                    Effect::Quit => quit = true,
-                    Effect::Redraw => screen.clear()?,
-                    effect => batch.extend(hands.apply(effect)),
-                }
-            }
-        }
+        let quit = react(&mut model, batch, &hands, &mut screen)?;
         if let Connection::Failed(error) = &model.connection
             && (quit || model.seat.is_none())
         {
@@ -150,6 +136,30 @@ async fn show(
     drop(screen);
     hands.finish().await;
     Ok(failed)
+}
+
+/// Takes in messages and everything that follows from them; true if the user quits.
+fn react(
+    model: &mut Model,
+    mut batch: VecDeque<Msg>,
+    hands: &Hands,
+    screen: &mut Screen,
+) -> anyhow::Result<bool> {
+    let mut quit = false;
+    while let Some(msg) = batch.pop_front() {
+        let mut effects = update(model, msg);
+        if batch.is_empty() {
+            effects.extend(settle(model));
+        }
+        for effect in effects {
+            match effect {
+                Effect::Quit => quit = true,
+                Effect::Redraw => screen.clear()?,
+                effect => batch.extend(hands.apply(effect)),
+            }
+        }
+    }
+    Ok(quit)
 }
 
 /// What the terminal tells, as a message.
