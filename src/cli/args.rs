@@ -101,7 +101,7 @@ pub struct ChatArgs {
     /// No colours and no line drawing
     #[arg(long)]
     pub plain: bool,
-    /// Colours of the screen: dark, light or mono [default: what suits the terminal]
+    /// Colours of the screen: dark, light, mono or plain [default: what suits the terminal]
     #[arg(long, value_name = "THEME", env = "RUSTCHAT_THEME")]
     pub theme: Option<String>,
     /// Send standard input to this user, one message a line; success means all are committed
@@ -135,7 +135,7 @@ pub struct DashArgs {
     /// Print one plain frame and exit as `status` does
     #[arg(long)]
     pub once: bool,
-    /// Colours of the screen: dark, light or mono [default: what suits the terminal]
+    /// Colours of the screen: dark, light, mono or plain [default: what suits the terminal]
     #[arg(long, value_name = "THEME", env = "RUSTCHAT_THEME")]
     pub theme: Option<String>,
 }

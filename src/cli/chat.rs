@@ -20,7 +20,7 @@ pub async fn run(args: &ChatArgs) -> Outcome {
     let config = client_config(&args.connect)?;
     // Held until the end: dropping it writes what still waits for the file.
     let _log = telemetry::to_file(&state_dir(&args.connect)?, "chat");
-    let theme = if args.plain { Some("mono".to_owned()) } else { args.theme.clone() };
+    let theme = if args.plain { Some("plain".to_owned()) } else { args.theme.clone() };
     show(config, ChatOptions { theme }).await
 }
 

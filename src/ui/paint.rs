@@ -51,3 +51,23 @@ pub fn side(buf: &mut Buffer, area: Rect, style: Style) {
         put(buf, area, (area.x, y), "│", style);
     }
 }
+
+/// Draws every line and mark of the program with ASCII characters; texts of people keep theirs.
+pub fn ascii(buf: &mut Buffer) {
+    for cell in &mut buf.content {
+        let plain = match cell.symbol() {
+            "─" => "-",
+            "│" => "|",
+            "┴" => "+",
+            "▸" => ">",
+            "↓" => "v",
+            "↑" => "^",
+            "…" => ".",
+            "·" => ";",
+            "×" => "x",
+            "✓" => "c",
+            _ => continue,
+        };
+        cell.set_symbol(plain);
+    }
+}

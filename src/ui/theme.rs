@@ -70,26 +70,30 @@ pub struct Theme {
     nicks: Vec<Style>,
     /// Message states are letters: colour alone must not tell them apart.
     pub letters: bool,
+    /// Lines and marks are drawn with ASCII characters alone.
+    pub ascii: bool,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
     letters: bool,
+    ascii: bool,
     nicks: Vec<String>,
     styles: BTreeMap<String, String>,
 }
 
 /// The themes that are built in, by name.
-const FILES: [(&str, &str); 3] = [
+const FILES: [(&str, &str); 4] = [
     ("dark", include_str!("../../assets/themes/dark.toml")),
     ("light", include_str!("../../assets/themes/light.toml")),
     ("mono", include_str!("../../assets/themes/mono.toml")),
+    ("plain", include_str!("../../assets/themes/plain.toml")),
 ];
 
 impl Theme {
-    /// The theme with this name, or the one that suits the environment: mono where `NO_COLOR` is
-    /// set or the terminal is dumb, light where `COLORFGBG` tells of a light background, else dark.
+    /// The theme with this name, or the one that suits the environment: plain on a dumb terminal,
+    /// mono where `NO_COLOR` is set, light where `COLORFGBG` tells of a light background, else dark.
     ///
     /// # Errors
     /// There is no such theme, or its file is wrong.
@@ -101,7 +105,8 @@ impl Theme {
         let light = || env("COLORFGBG").is_some_and(|v| v.ends_with(";15") || v.ends_with(";7"));
         let name = match name {
             Some(name) => name,
-            None if set("NO_COLOR") || env("TERM").as_deref() == Some("dumb") => "mono",
+            None if env("TERM").as_deref() == Some("dumb") => "plain",
+            None if set("NO_COLOR") => "mono",
             None if light() => "light",
             None => "dark",
         };
@@ -128,7 +133,7 @@ impl Theme {
         }
         anyhow::ensure!(!file.nicks.is_empty(), "nicks must name at least one style");
         let nicks = file.nicks.iter().map(|text| style(text)).collect::<Result<_, _>>()?;
-        Ok(Self { styles, nicks, letters: file.letters })
+        Ok(Self { styles, nicks, letters: file.letters, ascii: file.ascii })
     }
 
     /// The style of a role.
@@ -208,10 +213,13 @@ mod tests {
     }
 
     #[test]
-    fn mono_has_no_colour_at_all() {
-        let mono = Theme::choose(Some("mono"), env(&[])).unwrap();
-        for style in mono.styles.iter().chain(&mono.nicks) {
-            assert_eq!((style.fg, style.bg), (None, None));
+    fn mono_and_plain_have_no_colour_at_all() {
+        for name in ["mono", "plain"] {
+            let theme = Theme::choose(Some(name), env(&[])).unwrap();
+            assert!(theme.letters, "{name}");
+            for style in theme.styles.iter().chain(&theme.nicks) {
+                assert_eq!((style.fg, style.bg), (None, None), "{name}");
+            }
         }
     }
 
@@ -229,6 +237,6 @@ mod tests {
             assert!(error.contains(says), "{error}");
         }
         let error = Theme::choose(Some("pink"), env(&[])).unwrap_err().to_string();
-        assert_eq!(error, "there is no theme \"pink\"; there are dark, light, mono");
+        assert_eq!(error, "there is no theme \"pink\"; there are dark, light, mono, plain");
     }
 }

@@ -83,17 +83,17 @@ fn took(model: &mut Model) -> String {
     format!(" after {}.{}s", ms / 1000, ms % 1000 / 100)
 }
 
-fn quorum(state: ClusterState) -> bool {
-    state.voters == 0 || state.live * 2 > state.voters
-}
-
 fn on_cluster(model: &mut Model, state: ClusterState) {
     let before = model.cluster.replace(state);
     let Some(before) = before else { return };
-    if quorum(before) && !quorum(state) {
+    if status::quorum(before) && !status::quorum(state) {
         model.lost_at_ms = Some(model.lost_at_ms.unwrap_or(model.now_ms));
         let (live, voters) = (state.live, state.voters);
         tell(model, &format!("no quorum: {live} of {voters} servers; messages are kept here"));
+    }
+    if !status::quorum(before) && status::quorum(state) && state.leader == before.leader {
+        let (live, voters, took) = (state.live, state.voters, took(model));
+        tell(model, &format!("{live} of {voters} servers are up again{took}"));
     }
     match (before.leader, state.leader) {
         (Some(old), None) => {

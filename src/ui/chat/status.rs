@@ -5,6 +5,7 @@ use super::model::Model;
 use crate::client::Connection;
 use crate::ui::cells;
 use crate::ui::theme::Role;
+use crate::wire::message::ClusterState;
 
 /// Cells between two items.
 const SEPARATOR: usize = 3;
@@ -17,6 +18,10 @@ pub fn connection(model: &Model) -> (String, Role) {
     let name = &model.name;
     match &model.connection {
         Connection::Discovering => (format!("{name} ▸ discovering"), Role::Warning),
+        // A server that answers but cannot let anybody in says why.
+        Connection::Connecting { .. } if model.cluster.is_some_and(|state| !quorum(state)) => {
+            no_quorum(model, name)
+        }
         Connection::Connecting { to } => (format!("{name} ▸ connecting to {to}"), Role::Warning),
         Connection::Waiting { why, .. } => {
             let why = reason(why);
@@ -43,18 +48,25 @@ pub fn reason(why: &str) -> &str {
 fn ready(model: &Model, seat: u32) -> (String, Role) {
     let at = format!("{}@n{seat}", model.name);
     let Some(state) = model.cluster else { return (at, Role::Good) };
-    let (live, voters, term) = (state.live, state.voters, state.term);
+    let term = state.term;
     match state.leader {
-        _ if voters > 0 && live * 2 <= voters => {
-            let kept = model.waiting().0;
-            let text = format!(
-                "{at} ▸ no quorum {live} of {voters}: your messages are kept here ({kept})"
-            );
-            (text, Role::Error)
-        }
+        _ if !quorum(state) => no_quorum(model, &at),
         None => (format!("{at} ▸ no leader t{term}"), Role::Warning),
         Some(leader) => (format!("{at} ▸ n{leader} t{term}"), Role::Good),
     }
+}
+
+/// Whether a majority of the servers is up, as far as is known.
+#[must_use]
+pub const fn quorum(state: ClusterState) -> bool {
+    state.voters == 0 || state.live * 2 > state.voters
+}
+
+fn no_quorum(model: &Model, at: &str) -> (String, Role) {
+    let state = model.cluster.unwrap_or_default();
+    let (live, voters, kept) = (state.live, state.voters, model.waiting().0);
+    let kept = format!("your messages are kept here ({kept})");
+    (format!("{at} ▸ no quorum {live} of {voters}: {kept}"), Role::Error)
 }
 
 /// What fits into `width` cells: the connection and the other items. On a narrow screen the last

@@ -31,7 +31,11 @@ pub fn draw(model: &Model, theme: &Theme, frame: &mut Frame<'_>) {
     let cursor = painter.input(buf);
     if let Some(first) = model.help {
         painter.help(buf, area, usize::from(first));
-    } else if area.contains(cursor) {
+    }
+    if theme.ascii {
+        paint::ascii(buf);
+    }
+    if model.help.is_none() && area.contains(cursor) {
         frame.set_cursor_position(cursor);
     }
 }
@@ -255,7 +259,7 @@ impl Painter<'_> {
             (first, if unread > 0 { Role::Unread } else { Role::Text }),
             (String::new(), Role::Text),
             ("/msg NAME TEXT   write to somebody".to_owned(), Role::Dim),
-            ("Ctrl+N  Ctrl+P   through the conversations".to_owned(), Role::Dim),
+            ("Ctrl+N  Ctrl+P   next, previous".to_owned(), Role::Dim),
             ("F1 or /help      keys and commands".to_owned(), Role::Dim),
             ("/quit            end".to_owned(), Role::Dim),
         ];

@@ -66,6 +66,9 @@ pub fn draw(model: &Model, theme: &Theme, frame: &mut Frame<'_>) {
     let keys = " q quits, ↓ ↑ scroll, every node is asked every 0.5 s";
     let keys = cells::clip(keys, usize::from(area.width));
     paint::put(buf, foot, (foot.x, foot.y), &keys, theme.style(Role::Dim));
+    if theme.ascii {
+        paint::ascii(buf);
+    }
 }
 
 /// The screen as plain text, for `--once`.
@@ -172,11 +175,17 @@ fn row(model: &Model, node: &Node, width: usize) -> Line {
         out.push((cells::right(&seen, SEEN), if stale { Role::Stale } else { Role::Dim }));
     }
     let used: usize = out.iter().map(|(text, _)| cells::width(text)).sum();
+    let room = width.saturating_sub(used);
     let (place, role) = match &node.error {
         Some(why) => (format!("  {why}  {}", node.address), Role::Error),
         None => (format!("  {}", node.address), Role::Dim),
     };
-    out.push((cells::clip(&place, width.saturating_sub(used)), role));
+    // The cause matters more than the address: where both do not fit, it stands alone.
+    let place = match &node.error {
+        Some(why) if cells::width(&place) > room => format!("  {why}"),
+        _ => place,
+    };
+    out.push((cells::clip(&place, room), role));
     out
 }
 

@@ -165,6 +165,33 @@ fn the_status_line_tells_how_the_connection_stands() {
 }
 
 #[test]
+fn a_server_without_a_quorum_is_not_just_connecting() {
+    let mut b = Bench::new(100, 10, 0);
+    b.queue(1, 1, "a");
+    b.tell(ClientEvent::Connection(Connection::Waiting { retry_ms: 0, why: "lost".into() }));
+    b.cluster(None, 9, 1);
+    b.tell(ClientEvent::Connection(Connection::Connecting { to: "127.0.0.1:7101".into() }));
+    let row = status(&b).0;
+    let kept = " alice ▸ no quorum 1 of 3: your messages are kept here (1) │ 1 queued ";
+    assert!(row.starts_with(kept), "{row}");
+}
+
+#[test]
+fn the_plain_screen_is_ascii_alone() {
+    let mut b = busy(120, 30);
+    b.theme = Theme::choose(Some("plain"), |_| None).unwrap();
+    b.say(1, BOB, 6, &["日本語 stays"]);
+    b.keys("pgup alt+3 alt+1 shift+up");
+    for keys in ["f1", "esc"] {
+        b.keys(keys);
+        let screen = b.screen().replace("日本語 👩‍💻", "").replace("日本語", "");
+        assert_eq!(screen.chars().find(|c| !c.is_ascii()), None, "{screen}");
+    }
+    assert!(b.screen().contains("r  alice  thanks, watching it"), "{}", b.screen());
+    assert!(b.screen().contains(" 3 dave            e |"), "{}", b.screen());
+}
+
+#[test]
 fn a_narrow_status_line_keeps_connection_and_unread() {
     let mut b = Bench::new(60, 10, 0);
     b.talk(2, &[ALICE, 3], 7, 0);

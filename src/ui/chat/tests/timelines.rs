@@ -343,6 +343,18 @@ fn a_fail_over_is_one_line_and_nothing_a_person_said() {
 }
 
 #[test]
+fn the_end_of_a_lost_quorum_is_told() {
+    let mut b = Bench::new(100, 24, 0);
+    b.keys("ctrl+n");
+    b.cluster(Some(1), 8, 1);
+    b.after(12_300);
+    b.cluster(Some(1), 8, 2);
+    let parts = &b.model.current().unwrap().notices[0].parts;
+    assert_eq!(parts[0], "no quorum: 1 of 3 servers; messages are kept here");
+    assert_eq!(parts[1], "2 of 3 servers are up again after 12.3s");
+}
+
+#[test]
 fn a_flapping_cluster_does_not_fill_the_screen() {
     let mut b = Bench::new(80, 24, 0);
     b.keys("ctrl+n");
