@@ -34,6 +34,11 @@ pub async fn run(args: &ChatArgs) -> Outcome {
         () = signals.next() => return Err(Failure::text(Kind::Again, "stopped: nothing was sent")),
     };
     let client = talk.client.clone();
+    if client.unfinished() > 0 {
+        let text = "messages of an earlier run wait in the outbox; they are sent first";
+        // Where standard error is gone, there is nobody left to tell.
+        drop(writeln!(io::stderr().lock(), "rustchat: {} {text}", client.unfinished()));
+    }
     let mut sending = Sending::new(talk, args.json, to.as_str());
     let result = tokio::select! {
         result = sending.run(tokio::io::stdin()) => result,

@@ -120,7 +120,7 @@ impl Outbox {
 
     /// The messages that came since the last call, at first also those of earlier processes.
     pub fn take(&mut self) -> Vec<Outgoing> {
-        let fresh = self.pending.iter().skip(self.taken).cloned().collect();
+        let fresh = self.pending.range(self.taken.min(self.pending.len())..).cloned().collect();
         self.taken = self.pending.len();
         fresh
     }

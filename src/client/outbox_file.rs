@@ -72,7 +72,11 @@ pub fn create(
     put(&mut out, &Record::Start { done, boot: if settled { boot() } else { 0 } });
     pending.iter().for_each(|m| put(&mut out, &Record::Message(m.clone())));
     let new = path.with_extension("new");
-    let mut file = OpenOptions::new().create(true).write(true).truncate(true).open(&new)?;
+    let mut options = OpenOptions::new();
+    options.create(true).write(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(&new)?;
     file.write_all(&out)?;
     file.sync_data()?;
     fs::rename(&new, path)?;

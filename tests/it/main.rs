@@ -24,5 +24,6 @@ mod namespaces;
 mod placement;
 mod power;
 mod python;
+mod send;
 mod single;
 mod tidy;
