@@ -3,6 +3,7 @@
 //! message bodies, passwords or tokens.
 
 use std::io::{IsTerminal, Write};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use tracing_appender::non_blocking::WorkerGuard;
 use tracing_subscriber::EnvFilter;
@@ -37,12 +38,15 @@ pub fn to_stderr(quiet: &str) {
 /// what still waits. Without the file there is no log, and the program goes on.
 #[must_use]
 pub fn to_file(dir: &Path, name: &str) -> Option<WorkerGuard> {
+    let dir = dir.join("log");
+    // Made first: the library complains on the terminal about a directory that is not there.
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir).ok()?;
     let file = tracing_appender::rolling::Builder::new()
         .rotation(tracing_appender::rolling::Rotation::DAILY)
         .filename_prefix(name)
         .filename_suffix("log")
         .max_log_files(KEPT_FILES)
-        .build(dir.join("log"))
+        .build(dir)
         .ok()?;
     let (writer, guard) = tracing_appender::non_blocking::NonBlockingBuilder::default()
         .buffered_lines_limit(WAITING_LINES)

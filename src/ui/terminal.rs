@@ -147,3 +147,41 @@ impl Ending {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use portable_pty::{CommandBuilder, PtySize, native_pty_system};
+    use std::io::Read;
+
+    const PANICS: &str = "RUSTCHAT_TEST_PANICS_ON_A_SCREEN";
+
+    /// Runs itself again in a terminal of its own, where it panics.
+    #[test]
+    fn a_panic_gives_the_terminal_back_before_it_speaks() {
+        if std::env::var_os(PANICS).is_some() {
+            let mut screen = Screen::open().unwrap();
+            screen.draw(|_| {}).unwrap();
+            panic!("the reason");
+        }
+        let size = PtySize { rows: 24, cols: 80, pixel_width: 0, pixel_height: 0 };
+        let pair = native_pty_system().openpty(size).unwrap();
+        let mut command = CommandBuilder::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "--nocapture"]);
+        command.arg("ui::terminal::tests::a_panic_gives_the_terminal_back_before_it_speaks");
+        command.env(PANICS, "1");
+        let mut child = pair.slave.spawn_command(command).unwrap();
+        drop(pair.slave);
+        let mut output = pair.master.try_clone_reader().unwrap();
+        let mut bytes = Vec::new();
+        // A terminal whose program has ended gives an error instead of an end.
+        drop(output.read_to_end(&mut bytes));
+        assert!(!child.wait().unwrap().success());
+        let text = String::from_utf8_lossy(&bytes);
+        let at = |part: &str| text.find(part).unwrap_or_else(|| panic!("no {part:?} in {text:?}"));
+        assert!(at("\x1b[?1049h") < at("\x1b[?2004h"), "the screen was taken: {text:?}");
+        for end in ["\x1b[?2004l", "\x1b[?1004l", "\x1b[?1049l", "\x1b[?25h"] {
+            assert!(at(end) < at("the reason"), "{end:?}: {text:?}");
+        }
+    }
+}

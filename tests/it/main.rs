@@ -27,5 +27,6 @@ mod power;
 mod python;
 mod reads;
 mod send;
+mod screen;
 mod single;
 mod tidy;

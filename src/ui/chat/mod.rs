@@ -23,7 +23,7 @@ use crate::ui::terminal::{Ending, Screen, now_ms};
 use crate::ui::theme::Theme;
 use anyhow::Context;
 use crossterm::event::{Event, EventStream};
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use hands::Hands;
 use jiff::tz::TimeZone;
 use model::Model;
@@ -103,7 +103,12 @@ async fn show(
         tokio::select! {
             () = ending.signal() => break None,
             key = keys.next() => match key {
-                Some(Ok(event)) => batch.extend(message(event)),
+                Some(Ok(event)) => {
+                    batch.extend(message(event));
+                    // Whatever else was typed by now, so that nobody waits for old frames.
+                    let more = std::iter::from_fn(|| keys.next().now_or_never().flatten());
+                    batch.extend(more.take(limits::UI_BATCH).flatten().filter_map(message));
+                }
                 // The terminal is gone: nobody is there to read an error.
                 Some(Err(_)) | None => break None,
             },

@@ -250,7 +250,10 @@ impl Painter<'_> {
         let unread = model.unread();
         let with = model.chats.iter().filter(|c| c.unread() > 0).count();
         let first = match (unread, with, model.chats.len()) {
-            (0, _, 0) => format!("Welcome, {}. Nobody has written yet.", model.name),
+            _ if model.seat.is_none() => {
+                format!("Welcome, {}. Looking for a server …", model.name)
+            }
+            (0, _, 0) => format!("Welcome, {}. Nobody wrote yet.", model.name),
             (0, _, _) => "Nothing is unread.".to_owned(),
             (n, 1, _) => format!("{n} unread: Tab opens them"),
             (n, with, _) => format!("{n} unread in {with} conversations: Tab opens the oldest"),

@@ -1,6 +1,7 @@
 //! People: `rustchat chat` processes with a home directory of their own.
 
 use super::node::program;
+use super::pty::Terminal;
 use super::wait::wait_until;
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -142,6 +143,12 @@ impl Person {
     pub fn register(&self) {
         let output = self.run(&["--send", &self.name], &[]);
         assert!(output.status.success(), "{}: {}", self.name, texts(&output).1);
+    }
+
+    /// Opens the chat in a terminal of its own.
+    pub fn screen(&self) -> Terminal {
+        let chat = self.chat(&[]);
+        Terminal::run(&self.home, chat.get_args())
     }
 
     /// Starts `--tail --json`.

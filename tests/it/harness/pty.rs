@@ -13,7 +13,7 @@ pub struct Terminal {
     child: Box<dyn Child + Send + Sync>,
     input: Box<dyn Write + Send>,
     screen: Arc<Mutex<vt100::Parser>>,
-    _master: Box<dyn MasterPty + Send>,
+    master: Box<dyn MasterPty + Send>,
 }
 
 impl Terminal {
@@ -39,7 +39,7 @@ impl Terminal {
             }
         });
         let input = pair.master.take_writer().unwrap();
-        Self { child, input, screen, _master: pair.master }
+        Self { child, input, screen, master: pair.master }
     }
 
     /// What the screen shows now.
@@ -61,6 +61,14 @@ impl Terminal {
         }
         let text = self.text();
         assert!(text.contains(part), "no {part:?} within {deadline:?} on the screen:\n{text}");
+    }
+
+    /// The columns and rows that the program and the screen have from now on.
+    pub fn resize(&self, cols: u16, rows: u16) {
+        let size = PtySize { rows, cols, pixel_width: 0, pixel_height: 0 };
+        let mut screen = self.screen.lock().unwrap_or_else(PoisonError::into_inner);
+        screen.screen_mut().set_size(rows, cols);
+        self.master.resize(size).unwrap();
     }
 
     /// Types.

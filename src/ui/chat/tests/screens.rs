@@ -119,10 +119,18 @@ fn too_small_says_so() {
 #[test]
 fn the_first_screen_tells_what_can_be_done() {
     let screen = Bench::cold(60, 12).screen();
-    for text in ["Welcome, alice.", "/msg NAME TEXT", "F1 or /help", "alice ▸ discovering"] {
+    for text in [
+        "Welcome, alice. Looking for a server",
+        "/msg NAME TEXT",
+        "F1 or /help",
+        "alice ▸ discovering",
+    ] {
         assert!(screen.contains(text), "{screen}");
     }
-    let mut b = Bench::new(60, 12, 0);
+    let mut b = Bench::cold(60, 12);
+    b.ready(2);
+    assert!(b.screen().contains("Welcome, alice. Nobody wrote yet."), "{}", b.screen());
+    b.talk(1, &[ALICE, BOB], 0, 0);
     b.say(1, BOB, 1, &["a", "b"]);
     assert!(b.screen().contains("2 unread: Tab opens them"), "{}", b.screen());
 }
