@@ -3,7 +3,7 @@
 
 use super::cells;
 use crate::chat::text::printable;
-use unicode_segmentation::UnicodeSegmentation;
+use unicode_segmentation::{GraphemeCursor, UnicodeSegmentation};
 
 /// Steps that can be undone.
 const UNDO: usize = 200;
@@ -294,15 +294,20 @@ impl Editor {
 
     /// The first place for a cursor at or behind a byte offset.
     fn ceil(&self, offset: usize) -> usize {
-        let mut ends = self.text.grapheme_indices(true).map(|(at, g)| at + g.len());
-        if offset == 0 { 0 } else { ends.find(|&at| at >= offset).unwrap_or(self.text.len()) }
+        let mut place = GraphemeCursor::new(offset, self.text.len(), true);
+        match place.is_boundary(&self.text, 0) {
+            Ok(true) => offset,
+            _ => place.next_boundary(&self.text, 0).ok().flatten().unwrap_or(self.text.len()),
+        }
     }
 
     /// The last place for a cursor at or before a byte offset.
     fn floor(&self, offset: usize) -> usize {
-        let starts = self.text.grapheme_indices(true).map(|(at, _)| at);
-        let places = starts.chain([self.text.len()]).take_while(|&at| at <= offset);
-        places.last().unwrap_or(0)
+        let mut place = GraphemeCursor::new(offset, self.text.len(), true);
+        match place.is_boundary(&self.text, 0) {
+            Ok(true) => offset,
+            _ => place.prev_boundary(&self.text, 0).ok().flatten().unwrap_or(0),
+        }
     }
 
     fn left(&self) -> usize {

@@ -73,7 +73,7 @@ const fn bind(action: Action, keys: &'static [&'static str], help: &'static str)
 pub const BINDINGS: &[Binding] = &[
     bind(Action::Send, &["enter"], "send"),
     bind(Action::Edit(Edit::Newline), &["alt+enter", "ctrl+j", "shift+enter"], "new line"),
-    bind(Action::Complete, &["tab"], "complete; nothing written: next unread conversation"),
+    bind(Action::Complete, &["tab"], "complete; empty line: next unread"),
     bind(Action::Next, &["ctrl+n", "alt+down"], "next conversation"),
     bind(Action::Previous, &["ctrl+p", "alt+up"], "previous conversation"),
     bind(Action::Nth(1), &["alt+1"], "conversation 1 (to alt+9)"),

@@ -26,7 +26,7 @@ mod placement;
 mod power;
 mod python;
 mod reads;
-mod send;
 mod screen;
+mod send;
 mod single;
 mod tidy;

@@ -28,7 +28,11 @@ fn two_people_see_a_message_rise_and_the_leader_change() {
     at_alice.wait_for(SOON, &format!("▸ n{} t", leader.seat));
     at_alice.keys("/msg bob hello \x1b[200~bob,\nsecond line\x1b[201~");
     at_alice.wait_for(SOON, "  second line");
-    assert!(!at_alice.text().contains("alice  hello"), "a paste sends nothing: {}", at_alice.text());
+    assert!(
+        !at_alice.text().contains("alice  hello"),
+        "a paste sends nothing: {}",
+        at_alice.text()
+    );
     at_alice.keys("\r");
     at_alice.wait_for(SOON, "✓  alice  hello bob,");
     let mut at_bob = bob.screen();

@@ -10,10 +10,13 @@ use crate::chat::ids::ConversationId;
 use crate::chat::message::{Body, KIND_TEXT, Run};
 use crate::chat::refusal::Refusal;
 use crate::client::{ClientError, ClientEvent, Connection, FoundUser};
+use crate::limits;
 use crossterm::event::KeyEvent;
 
 /// Messages in one page of history.
 pub const PAGE: u64 = 100;
+/// Largest text in the input line, in bytes: some messages' worth, to be shortened there.
+const PASTE_BYTES: usize = 4 * limits::BODY_BYTES;
 /// A page that failed is asked for again after this time, in milliseconds.
 const FETCH_AGAIN_MS: u64 = 1_000;
 
@@ -117,7 +120,7 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
         }
         Msg::Paste(text) => {
             model.key_at_ms = model.now_ms;
-            model.editor_mut().0.paste(&text);
+            paste(model, &text);
         }
         Msg::Resize(columns, rows) => model.size = (columns, rows),
         Msg::Focus(focused) => model.focus = Some(focused),
@@ -128,6 +131,17 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
         Msg::Page { chat, result } => page(model, chat, result),
     }
     effects
+}
+
+/// A text that could never be sent is not even taken: editing it would be slow.
+fn paste(model: &mut Model, text: &str) {
+    let bytes = text.len().saturating_add(model.editor().text().len());
+    if bytes > PASTE_BYTES {
+        let most = limits::BODY_BYTES;
+        model.complain(format!("not pasted: {bytes} bytes, and a message has at most {most}"));
+    } else {
+        model.editor_mut().0.paste(text);
+    }
 }
 
 /// What follows from any change: a message at the foot expires, the end of the timeline is

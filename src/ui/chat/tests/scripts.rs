@@ -169,6 +169,15 @@ fn too_long_a_text_stays_and_says_by_how_much() {
 }
 
 #[test]
+fn a_paste_that_could_never_be_sent_is_refused() {
+    let mut b = Bench::new(80, 24, 0);
+    b.keys("ctrl+n draft");
+    b.msg(Msg::Paste("x".repeat(1_000_000)));
+    assert_eq!(b.flash(), "not pasted: 1000005 bytes, and a message has at most 16384");
+    assert_eq!(b.text(), "draft");
+}
+
+#[test]
 fn a_failed_message_can_be_sent_again_or_dropped() {
     let mut b = Bench::new(80, 24, 0);
     b.keys("ctrl+n /retry enter");
