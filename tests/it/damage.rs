@@ -3,9 +3,10 @@
 
 use crate::harness::{Cluster, Path as Way, program, wait_until};
 use rustchat::wire::peer::MessageKind;
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 /// Corrupt data: sysexits' EX_DATAERR.
@@ -127,18 +128,35 @@ fn an_emptied_directory_is_refused_and_rejoins() {
     assert_eq!(cluster.same_state().len(), 3);
 }
 
+/// A server that ought to refuse to run; killed on drop in case it does not.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
 /// Directories of another seat or another cluster, and one that is in use.
 #[test]
 fn a_foreign_or_locked_directory_is_refused() {
     let mut cluster = Cluster::start(3);
     cluster.leader();
+    wait_until(FIND_OUT, "the first server knows its cluster", || {
+        cluster.node(1).wrote("log").contains("the cluster is founded").then_some(())
+    });
+    cluster.same_state();
     let data = cluster.node(1).data.clone();
     let home = data.parent().unwrap().to_owned();
     let serve = |seat: &str, data: &Path, conf: &Path| {
         let mut command = program(&home);
         command.args(["serve", "--node", seat, "--data"]).arg(data).arg("--nodes").arg(conf);
-        let output = command.output().unwrap();
-        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+        let log = home.join("refused.log");
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&log).unwrap());
+        let mut child = Ended(command.spawn().unwrap());
+        let status = wait_until(FIND_OUT, "it refuses to run", || child.0.try_wait().unwrap());
+        (status.code(), std::fs::read_to_string(&log).unwrap())
     };
     let (code, why) = serve("1", &data, &cluster.conf());
     assert_eq!(code, Some(NOT_OURS), "in use: {why}");

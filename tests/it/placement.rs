@@ -3,7 +3,7 @@
 use crate::harness::{Cluster, Raw, wait_until};
 use rustchat::chat::ids::DeviceId;
 use rustchat::wire::message::ServerMsg;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// Over a hundred clients, the sessions per server are even within one; also with one server
@@ -33,6 +33,7 @@ fn a_hundred_clients_are_spread_evenly() {
     cluster.kill(leader);
     let next = cluster.leader().seat;
     cluster.same_state();
+    all_take_part(&cluster, next, 3);
     let spread = place(&cluster, next, 99);
     assert_eq!(spread.len(), 3, "{spread:?}");
     even(&spread);
@@ -42,18 +43,30 @@ fn a_hundred_clients_are_spread_evenly() {
 fn place(cluster: &Cluster, leader: u32, count: u8) -> BTreeMap<u32, u32> {
     let mut spread = BTreeMap::new();
     for n in 0..count {
-        let to = wait_until(Duration::from_secs(5), "the leader places a client", || {
-            let mut raw = Raw::open(cluster.address(leader), DeviceId([n; 16]));
-            raw.hello(false);
-            match raw.receive() {
-                ServerMsg::Redirect(to) => Some(to.seat),
-                ServerMsg::GoAway { .. } => None,
-                other => panic!("the leader answered {other:?}"),
-            }
-        });
-        *spread.entry(to).or_default() += 1;
+        *spread.entry(placed(cluster, leader, n)).or_default() += 1;
     }
     spread
+}
+
+/// The server that the leader names for one more client.
+fn placed(cluster: &Cluster, leader: u32, n: u8) -> u32 {
+    wait_until(Duration::from_secs(5), "the leader places a client", || {
+        let mut raw = Raw::open(cluster.address(leader), DeviceId([n; 16]));
+        raw.hello(false);
+        match raw.receive() {
+            ServerMsg::Redirect(to) => Some(to.seat),
+            ServerMsg::GoAway { .. } => None,
+            other => panic!("the leader answered {other:?}"),
+        }
+    })
+}
+
+/// Waits until a new leader has heard how far its `count` followers are, and uses them all.
+fn all_take_part(cluster: &Cluster, leader: u32, count: usize) {
+    wait_until(Duration::from_secs(5), "the new leader uses every follower", || {
+        let named: BTreeSet<u32> = (0..5).map(|n| placed(cluster, leader, n)).collect();
+        (named.len() == count).then_some(())
+    });
 }
 
 fn even(spread: &BTreeMap<u32, u32>) {
