@@ -92,7 +92,7 @@ async fn statuses(server: &str) -> Vec<Status> {
     let Ok(one) = status(server, STATUS_TIME).await else { return Vec::new() };
     let mut all = Vec::new();
     for node in &one.servers {
-        if let Ok(s) = status(&format!("{}:{}", node.host, node.client), STATUS_TIME).await {
+        if let Ok(s) = status(&node.for_clients(), STATUS_TIME).await {
             all.push(s);
         }
     }

@@ -34,9 +34,7 @@ async fn show(mut config: ClientConfig, options: ChatOptions) -> Outcome {
                 return Ok(End::Done);
             }
             Ended::Failed(ClientError::PasswordNeeded) if config.account.password.is_none() => {
-                let name = config.account.name.clone();
-                let asked = tokio::task::spawn_blocking(move || ask_password(&name, false));
-                config.account.password = asked.await.map_err(io::Error::other)??;
+                ask_password(&mut config.account).await?;
             }
             Ended::Failed(why) => return Err(why.into()),
         }

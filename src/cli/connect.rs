@@ -2,17 +2,18 @@
 //! addresses, passwords. It must not connect.
 
 use super::args::{ConnectArgs, TargetArgs};
-use super::outcome::Failure;
+use super::outcome::{Failure, Kind};
 use crate::chat::name::UserName;
 use crate::client::{Account, ClientConfig, Finding};
 use crate::config;
-use std::io::IsTerminal;
+use crate::wire::message::place;
+use std::io::{self, IsTerminal};
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 
-/// The client's configuration; the password only if a file gives it or if it must be chosen
-/// now. Where a device has a token none is needed, so it is asked for later, with
-/// [`ask_password`], when the client says [`crate::client::ClientError::PasswordNeeded`].
+/// The client's configuration; the password only if a file gives it. Where a device has a token
+/// none is needed, so a person is asked later, by [`ask_password`], when the client says
+/// [`crate::client::ClientError::PasswordNeeded`].
 ///
 /// # Errors
 /// Bad names and addresses, and a password file that cannot be read.
@@ -24,11 +25,7 @@ pub fn client_config(args: &ConnectArgs) -> Result<ClientConfig, Failure> {
     let name = UserName::fold(name)
         .map_err(|why| Failure::usage(format!("--user {name:?}: {why}")))?
         .to_string();
-    let password = match &args.password_file {
-        Some(file) => Some(password_from(file)?),
-        None if args.register => ask_password(&name, true)?,
-        None => None,
-    };
+    let password = args.password_file.as_deref().map(password_from).transpose()?;
     Ok(ClientConfig {
         finding: finding(args, home)?,
         account: Account { name, password, register: args.register },
@@ -92,19 +89,25 @@ fn password_from(file: &Path) -> Result<String, Failure> {
     }
 }
 
-/// Asks for a password on the terminal, twice if it is a `new` one; `None` without a terminal.
+/// Asks for the password of a user on the terminal, twice if it is a new one.
 ///
 /// # Errors
-/// The terminal cannot be read, or the two passwords differ.
-pub fn ask_password(name: &str, new: bool) -> Result<Option<String>, Failure> {
-    if !std::io::stdin().is_terminal() {
-        return Ok(None);
+/// There is no terminal, it cannot be read, or the two passwords differ.
+pub async fn ask_password(account: &mut Account) -> Result<(), Failure> {
+    // Standard input may carry the messages to send; the question goes to the terminal itself.
+    if !(io::stdin().is_terminal() || io::stderr().is_terminal()) {
+        let text = "a password is needed: use --password-file, or a terminal";
+        return Err(Failure::text(Kind::Auth, text));
     }
-    let password = rpassword::prompt_password(format!("Password of {name}: "))?;
-    if new && rpassword::prompt_password("Once more: ")? != password {
-        return Err(Failure::usage("the two passwords differ"));
-    }
-    Ok(Some(password))
+    let (name, new) = (account.name.clone(), account.register);
+    let asked = tokio::task::spawn_blocking(move || {
+        let password = rpassword::prompt_password(format!("Password of {name}: "))?;
+        let same = !new || rpassword::prompt_password("Once more: ")? == password;
+        io::Result::Ok(same.then_some(password))
+    });
+    let password = asked.await.map_err(io::Error::other)??;
+    account.password = Some(password.ok_or_else(|| Failure::usage("the two passwords differ"))?);
+    Ok(())
 }
 
 /// The servers that `status` and `dash` ask, as `host:port` of their client ports: those of
@@ -121,7 +124,7 @@ pub fn targets(args: &TargetArgs) -> Result<Vec<String>, Failure> {
         return Ok(vec![SocketAddr::from((IpAddr::from([127, 0, 0, 1]), port)).to_string()]);
     };
     let nodes = config::read(&file)?;
-    Ok(nodes.nodes.iter().map(|n| format!("{}:{}", n.host, n.client)).collect())
+    Ok(nodes.nodes.iter().map(|n| place(&n.host, n.client)).collect())
 }
 
 /// The `nodes.conf` to use: the one given, else the one in the current directory.

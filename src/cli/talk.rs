@@ -42,12 +42,7 @@ impl Talk {
         loop {
             match Self::log_in(config.clone()).await {
                 Err(ClientError::PasswordNeeded) if config.account.password.is_none() => {
-                    let name = config.account.name.clone();
-                    let asked = tokio::task::spawn_blocking(move || ask_password(&name, false));
-                    config.account.password = asked.await.map_err(io::Error::other)??;
-                    if config.account.password.is_none() {
-                        return Err(no_password());
-                    }
+                    ask_password(&mut config.account).await?;
                 }
                 Err(ClientError::Refused(Refusal::NameTaken)) => {
                     let name = &config.account.name;
@@ -157,11 +152,6 @@ impl Talk {
             other.is_some_and(|m| m.name == name)
         })
     }
-}
-
-fn no_password() -> Failure {
-    let text = "a password is needed: use --password-file, or a terminal";
-    Failure::text(Kind::Auth, text)
 }
 
 /// Says once what keeps the client from its servers.

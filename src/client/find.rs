@@ -48,7 +48,7 @@ pub enum Lost {
 /// `host:port` of a server's port for clients.
 #[must_use]
 pub fn address(server: &ServerAddress) -> String {
-    format!("{}:{}", server.host, server.client)
+    server.for_clients()
 }
 
 impl Seeker {

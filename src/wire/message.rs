@@ -199,6 +199,20 @@ pub struct ServerAddress {
     pub peer: u16,
 }
 
+impl ServerAddress {
+    /// Where clients reach it, as `host:port`.
+    #[must_use]
+    pub fn for_clients(&self) -> String {
+        place(&self.host, self.client)
+    }
+}
+
+/// A host and a port as people write them: `host:port`, `[fd00::1]:port`.
+#[must_use]
+pub fn place(host: &str, port: u16) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}
+
 /// What a client had seen of the logs of a cluster.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cursor {

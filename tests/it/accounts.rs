@@ -1,8 +1,10 @@
 //! Who may log in: registration, refusals, devices that need no password again.
 
-use crate::harness::{Cluster, Person, texts};
+use crate::harness::{Cluster, Person, Terminal, texts};
+use std::time::Duration;
 
 const AUTH: Option<i32> = Some(77);
+const SOON: Duration = Duration::from_secs(15);
 
 #[track_caller]
 fn refused(person: &Person, options: &[&str]) -> String {
@@ -62,4 +64,27 @@ fn accounts_outlive_their_leader() {
     cluster.kill(leader.seat);
     cluster.leader();
     cluster.person("alice").elsewhere("laptop").known().register();
+}
+
+#[test]
+fn a_person_is_asked_for_the_password_once() {
+    let cluster = Cluster::start(1);
+    cluster.leader();
+    let home = cluster.person("alice").home().to_owned();
+    let discovery = cluster.discovery().to_string();
+    let words = ["chat", "--user", "alice", "--discovery", &discovery];
+    let mut first = Terminal::run(&home, [&words[..], &["--register"]].concat());
+    first.wait_for(SOON, "Password of alice:");
+    first.keys("a secret\r");
+    first.wait_for(SOON, "Once more:");
+    first.keys("a secret\r");
+    first.wait_for(SOON, "alice@n1");
+    first.keys("/quit\r");
+    assert_eq!(first.ended(SOON), 0);
+    assert!(!first.text().contains("a secret"), "it was shown: {}", first.text());
+
+    let mut again = Terminal::run(&home, words);
+    again.wait_for(SOON, "alice@n1");
+    again.keys("/quit\r");
+    assert_eq!(again.ended(SOON), 0);
 }

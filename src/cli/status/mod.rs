@@ -69,7 +69,7 @@ async fn ask_all(targets: Vec<String>, timeout: Duration) -> Vec<Asked> {
         .iter()
         .filter_map(Asked::status)
         .flat_map(|status| &status.servers)
-        .map(|server| (server.seat, format!("{}:{}", server.host, server.client)))
+        .map(|server| (server.seat, server.for_clients()))
         .collect();
     for node in &mut nodes {
         let same = |row: &&(u32, String)| row.1 == node.addr;

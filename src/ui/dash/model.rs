@@ -74,7 +74,7 @@ impl Model {
         let seat = Some(status.seat);
         self.nodes.retain(|n| !n.learned || n.seat != seat || n.address == address);
         for server in &status.servers {
-            let address = format!("{}:{}", server.host, server.client);
+            let address = server.for_clients();
             let same = |n: &&mut Node| n.address == address || n.seat == Some(server.seat);
             match self.nodes.iter_mut().find(same) {
                 Some(node) => node.seat = node.seat.or(Some(server.seat)),
