@@ -275,7 +275,10 @@ enum Keep {
 
 /// Writes a file that is there whole or not at all, readable for this user alone.
 fn replace(path: &Path, bytes: &[u8], keep: Keep) -> io::Result<()> {
-    let new = path.with_extension("tmp");
+    // A name of its own: other processes of the user write the same file, and must not take
+    // this one away half-written.
+    let new =
+        path.with_extension(format!("{}-{:08x}.tmp", std::process::id(), rand::random::<u32>()));
     let mut options = OpenOptions::new();
     options.create(true).write(true).truncate(true);
     #[cfg(unix)]

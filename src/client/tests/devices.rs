@@ -97,3 +97,18 @@ fn a_directory_that_cannot_be_used_is_named() {
     };
     assert!(why.contains(&*file.to_string_lossy()), "{why}");
 }
+
+#[test]
+fn many_processes_of_a_user_may_note_the_same_thing_at_once() {
+    let state = tempfile::tempdir().unwrap();
+    std::fs::create_dir(state.path().join("alice")).unwrap();
+    let known = Known::default();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| (0..200).for_each(|_| known.save(state.path(), "alice").unwrap()));
+        }
+    });
+    assert_eq!(Known::load(state.path(), "alice"), Some(known));
+    let files = std::fs::read_dir(state.path().join("alice")).unwrap().count();
+    assert_eq!(files, 1, "nothing else is left behind");
+}
