@@ -61,6 +61,33 @@ fn placed(cluster: &Cluster, leader: u32, n: u8) -> u32 {
     })
 }
 
+/// A hundred people who stay: what the servers themselves count is even within one.
+#[test]
+fn the_sessions_of_a_hundred_clients_are_even() {
+    let cluster = Cluster::start(3);
+    let leader = cluster.leader().seat;
+    all_take_part(&cluster, leader, 2);
+    let people: Vec<Raw> = (0..100)
+        .map(|n| {
+            let seat = placed(&cluster, leader, n);
+            let mut raw = Raw::connect(cluster.address(seat), DeviceId([n; 16]));
+            raw.register(&format!("user{n}"), "a password");
+            raw
+        })
+        .collect();
+    let sessions: BTreeMap<u32, u64> = cluster
+        .status()
+        .iter()
+        .map(|node| (node.seat, node.json["sessions"].as_u64().unwrap()))
+        .collect();
+    assert_eq!(sessions.values().sum::<u64>(), people.len() as u64, "{sessions:?}");
+    assert_eq!(sessions[&leader], 0, "the leader serves nobody while others do: {sessions:?}");
+    assert!(
+        sessions.values().filter(|count| **count > 0).all(|count| *count == 50),
+        "{sessions:?}"
+    );
+}
+
 /// Waits until a new leader has heard how far its `count` followers are, and uses them all.
 fn all_take_part(cluster: &Cluster, leader: u32, count: usize) {
     wait_until(Duration::from_secs(5), "the new leader uses every follower", || {
