@@ -47,7 +47,8 @@ async fn a_follower_catches_up_by_a_snapshot() {
         cluster.start(behind).await;
         cluster.say(behind, "caught up").await;
         cluster.agree().await;
-        // Only a snapshot makes it purge so little; openraft does that some time after.
+        // What it lacked the leader no longer had, so it came by a snapshot; openraft purges the
+        // receiver's log some time after that.
         cluster.until_purged(behind, 1).await;
 
         // One that has nothing at all gets everything.
