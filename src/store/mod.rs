@@ -162,6 +162,19 @@ pub trait Store: Send + Sync + 'static {
     /// The highest index noted for `seat`, also after a restart (then perhaps a lower one).
     fn acknowledged(&self, seat: u32) -> Option<u64>;
 
+    /// Resolves when the store has found by itself that it cannot go on (another process owns
+    /// the data, the database does not answer); never for stores that only fail when asked.
+    async fn failed(&self) -> StoreError {
+        std::future::pending().await
+    }
+
+    /// Whether this process may still speak for the data: a store that another process may
+    /// take over answers false when it has not renewed its claim in time. Asked before every
+    /// answer to another server.
+    fn holds(&self) -> bool {
+        true
+    }
+
     /// Makes everything durable and ends the store's own threads.
     async fn close(&self) -> Result<(), StoreError>;
 }
