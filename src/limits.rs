@@ -55,6 +55,30 @@ pub const LOG_ENTRY_COST: u64 = 600;
 /// Log bytes since the last snapshot that bring the next one.
 pub const SNAPSHOT_LOG_BYTES: u64 = 64 * 1024 * 1024;
 
+/// One question to a database is answered within this time, or asked again.
+pub const STORE_ATTEMPT: Duration = Duration::from_secs(2);
+/// A database that gives no clear answer for this long is unavailable.
+pub const STORE_PATIENCE: Duration = Duration::from_secs(5);
+/// A process that holds a database says so this often.
+pub const STORE_BEAT: Duration = Duration::from_millis(500);
+/// It speaks for the data for this long after it asked, and was told, that it is the owner.
+pub const STORE_LEASE: Duration = Duration::from_secs(2);
+/// An owner that is silent for this long may be replaced: longer than its lease and than
+/// `PEER_SILENCE` together, so that no word of its own still reaches another server.
+pub const STORE_CLAIM_WATCH: Duration = Duration::from_secs(4);
+/// Writes of the log that wait for a database.
+pub const STORE_QUEUE: usize = 4096;
+/// Entries of the log that go to a database together.
+pub const STORE_GROUP: usize = 1024;
+/// Bytes of entries that go to a database together, unless one entry alone is larger.
+pub const STORE_GROUP_BYTES: usize = 8 * 1024 * 1024;
+/// Bytes of the newest log entries kept in memory beside a database.
+pub const STORE_LOG_CACHE: usize = 16 * 1024 * 1024;
+/// Applied entries that a database has not taken yet; the next one waits.
+pub const STORE_BACKLOG: usize = 2048;
+/// Bytes of their rows.
+pub const STORE_BACKLOG_BYTES: usize = 16 * 1024 * 1024;
+
 /// Sessions of one server, logged in or not.
 pub const SESSIONS: usize = 20_000;
 /// Connections of one server that have not logged in.

@@ -125,6 +125,38 @@ impl DeviceId {
     }
 }
 
+impl UserId {
+    /// Reads `cluster/number`, as `Display` writes it.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (cluster, number) = text.split_once('/')?;
+        Some(Self { cluster: ClusterId::parse(cluster)?, number: number.parse().ok()? })
+    }
+}
+
+impl ConversationId {
+    /// Reads hexadecimal digits, as `Display` writes them.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        u64::from_str_radix(text, 16).ok().map(Self)
+    }
+}
+
+impl MessageId {
+    /// Reads `origin-device-group-number`, as `Display` writes it.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.split('-');
+        let id = Self {
+            origin: ClusterId::parse(parts.next()?)?,
+            device: DeviceId::parse(parts.next()?)?,
+            group: Group::from_str_radix(parts.next()?, 16).ok()?,
+            number: parts.next()?.parse().ok()?,
+        };
+        parts.next().is_none().then_some(id)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -143,5 +175,13 @@ mod tests {
         for bad in ["", "ab", &"zz".repeat(16), &"é".repeat(16)] {
             assert_eq!(ClusterId::parse(bad), None, "{bad}");
         }
+        let user = UserId { cluster: id, number: 7 };
+        assert_eq!(UserId::parse(&user.to_string()), Some(user));
+        let conversation = ConversationId::new(3, 0xbeef);
+        assert_eq!(ConversationId::parse(&conversation.to_string()), Some(conversation));
+        let message = MessageId { origin: id, device: DeviceId([7; 16]), group: 12, number: 99 };
+        assert_eq!(MessageId::parse(&message.to_string()), Some(message));
+        assert_eq!(MessageId::parse(&format!("{message}-1")), None);
+        assert_eq!((UserId::parse("7"), ConversationId::parse("x")), (None, None));
     }
 }

@@ -1,6 +1,7 @@
 //! What every store must do, run over each of them.
 
 use super::memory::Memory;
+use super::mongo::testing::Database;
 use super::record::{LogBounds, LogEntry, LogId, Row, Vote};
 use super::samples::{Sample, append, device, entry, receive, take, texts};
 use super::{Store, embedded};
@@ -12,6 +13,7 @@ use std::sync::{Arc, mpsc};
 enum Place {
     Memory(Arc<Memory>),
     Directory(tempfile::TempDir),
+    Database(Database),
 }
 
 impl Place {
@@ -23,19 +25,24 @@ impl Place {
         Self::Directory(tempfile::tempdir().unwrap())
     }
 
-    fn open(&self) -> Arc<dyn Store> {
+    fn database() -> Self {
+        Self::Database(Database::fresh())
+    }
+
+    async fn open(&self) -> Arc<dyn Store> {
         match self {
             Self::Memory(memory) => Arc::clone(memory) as Arc<dyn Store>,
             Self::Directory(temp) => {
                 Arc::new(embedded::open(&temp.path().join("data"), 1, None).unwrap())
             }
+            Self::Database(database) => Arc::new(database.open(1).await.unwrap()),
         }
     }
 
     async fn reopen(&self, store: Arc<dyn Store>) -> Arc<dyn Store> {
         store.close().await.unwrap();
         drop(store);
-        self.open()
+        self.open().await
     }
 }
 
@@ -46,6 +53,9 @@ macro_rules! over_every_store {
         }
         mod on_disk {
             $(#[tokio::test] async fn $case() { super::$case(&super::Place::embedded()).await })*
+        }
+        mod in_mongo {
+            $(#[tokio::test] async fn $case() { super::$case(&super::Place::database()).await })*
         }
     };
 }
@@ -79,7 +89,7 @@ fn entries(term: u64, range: std::ops::Range<u64>) -> Vec<LogEntry> {
 }
 
 async fn a_fresh_store_is_empty(place: &Place) {
-    let store = place.open();
+    let store = place.open().await;
     assert_eq!(store.bounds(), LogBounds::default());
     assert_eq!((store.vote(), store.committed()), (None, None));
     assert_eq!(store.mark().applied, None);
@@ -91,7 +101,7 @@ async fn a_fresh_store_is_empty(place: &Place) {
 }
 
 async fn entries_are_read_back_in_order(place: &Place) {
-    let store = place.open();
+    let store = place.open().await;
     append(&*store, entries(1, 0..5)).await.unwrap();
     append(&*store, entries(2, 5..8)).await.unwrap();
     assert!(store.log_bytes() > 0);
@@ -112,7 +122,7 @@ async fn entries_are_read_back_in_order(place: &Place) {
 }
 
 async fn a_cut_log_goes_on(place: &Place) {
-    let store = place.open();
+    let store = place.open().await;
     append(&*store, entries(1, 0..10)).await.unwrap();
     store.truncate(10).await.unwrap();
     store.truncate(500).await.unwrap();
@@ -131,7 +141,7 @@ async fn a_cut_log_goes_on(place: &Place) {
 }
 
 async fn a_purged_log_goes_on(place: &Place) {
-    let store = place.open();
+    let store = place.open().await;
     let mut sample = Sample::new();
     take(&*store, sample.found()).await.unwrap();
     for n in 1..10 {
@@ -148,7 +158,7 @@ async fn a_purged_log_goes_on(place: &Place) {
 }
 
 async fn the_vote_is_kept(place: &Place) {
-    let store = place.open();
+    let store = place.open().await;
     for (term, committed) in [(1, false), (1, true), (7, false)] {
         let vote = Vote { term, node: 1002, committed };
         store.save_vote(vote).await.unwrap();
@@ -160,7 +170,7 @@ async fn the_vote_is_kept(place: &Place) {
 }
 
 async fn the_committed_mark_is_a_hint(place: &Place) {
-    let store = place.open();
+    let store = place.open().await;
     append(&*store, entries(1, 0..5)).await.unwrap();
     for committed in [Some(id(1, 2)), Some(id(1, 3)), None] {
         store.save_committed(committed).await.unwrap();
@@ -171,7 +181,7 @@ async fn the_committed_mark_is_a_hint(place: &Place) {
 }
 
 async fn callbacks_come_in_order(place: &Place) {
-    let store = place.open();
+    let store = place.open().await;
     let (done, wait) = mpsc::sync_channel(1000);
     for n in 0..200 {
         let done = done.clone();
@@ -189,7 +199,7 @@ async fn callbacks_come_in_order(place: &Place) {
 }
 
 async fn a_commit_counts_once(place: &Place) {
-    let store = place.open();
+    let store = place.open().await;
     let mut sample = Sample::new();
     take(&*store, sample.found()).await.unwrap();
     let first = sample.send(&["one", "two"]);
@@ -206,7 +216,7 @@ async fn a_commit_counts_once(place: &Place) {
 }
 
 async fn the_state_comes_back(place: &Place) {
-    let store = place.open();
+    let store = place.open().await;
     let mut sample = Sample::new();
     take(&*store, sample.found()).await.unwrap();
     for n in 0..20 {
@@ -227,7 +237,7 @@ async fn the_state_comes_back(place: &Place) {
 }
 
 async fn history_comes_in_pages(place: &Place) {
-    let store = place.open();
+    let store = place.open().await;
     let mut sample = Sample::new();
     take(&*store, sample.found()).await.unwrap();
     for texts in [&["1"][..], &["2", "3", "4"], &["5", "6"]] {
@@ -251,7 +261,7 @@ async fn history_comes_in_pages(place: &Place) {
 }
 
 async fn messages_are_found_by_their_number(place: &Place) {
-    let store = place.open();
+    let store = place.open().await;
     let mut sample = Sample::new();
     take(&*store, sample.found()).await.unwrap();
     take(&*store, sample.send(&["1", "2", "3"])).await.unwrap();
@@ -306,7 +316,7 @@ async fn same(one: &dyn Store, two: &dyn Store, sample: &Sample) {
 }
 
 async fn a_snapshot_makes_an_equal_store(place: &Place) {
-    let (source, target) = (Memory::new(2), place.open());
+    let (source, target) = (Memory::new(2), place.open().await);
     let mut sample = Sample::new();
     filled(&source, &mut sample, 0, 30).await;
     target.begin_import(false).await.unwrap();
@@ -326,7 +336,7 @@ async fn a_snapshot_makes_an_equal_store(place: &Place) {
 }
 
 async fn a_snapshot_adds_to_history(place: &Place) {
-    let (source, target) = (Memory::new(2), place.open());
+    let (source, target) = (Memory::new(2), place.open().await);
     let mut sample = Sample::new();
     filled(&source, &mut sample, 0, 10).await;
     filled(&*target, &mut Sample::new(), 0, 10).await;
@@ -341,7 +351,7 @@ async fn a_snapshot_adds_to_history(place: &Place) {
 }
 
 async fn a_snapshot_replaces_history(place: &Place) {
-    let (source, target) = (Memory::new(2), place.open());
+    let (source, target) = (Memory::new(2), place.open().await);
     let mut sample = Sample::new();
     filled(&source, &mut sample, 0, 10).await;
     // The target has another history, and a longer one.
@@ -366,7 +376,7 @@ async fn a_snapshot_replaces_history(place: &Place) {
 }
 
 async fn an_unfinished_snapshot_leaves_nothing(place: &Place) {
-    let (source, target) = (Memory::new(2), place.open());
+    let (source, target) = (Memory::new(2), place.open().await);
     let mut sample = Sample::new();
     filled(&source, &mut sample, 0, 10).await;
     let mut mine = Sample::new();
@@ -382,7 +392,7 @@ async fn an_unfinished_snapshot_leaves_nothing(place: &Place) {
 }
 
 async fn the_identity_is_kept(place: &Place) {
-    let store = place.open();
+    let store = place.open().await;
     let mut identity = store.identity();
     assert_eq!((identity.seat, identity.raft_id, identity.cluster), (1, 1, None));
     assert_ne!(identity.incarnation, [0; 16]);
@@ -394,7 +404,7 @@ async fn the_identity_is_kept(place: &Place) {
 }
 
 async fn acknowledgements_are_kept(place: &Place) {
-    let store = place.open();
+    let store = place.open().await;
     store.note_acknowledged(2, 70);
     store.note_acknowledged(2, 60);
     store.note_acknowledged(3, 1);

@@ -6,6 +6,7 @@ pub mod check;
 pub mod embedded;
 pub mod identity;
 pub mod memory;
+pub mod mongo;
 
 #[cfg(test)]
 mod conformance;

@@ -1,0 +1,43 @@
+//! Databases of a test's own, on the server that the tests use.
+
+use super::{Mongo, Place, open_with};
+use crate::store::StoreError;
+use crate::store::mongo::db::Db;
+use mongodb::options::ClientOptions;
+
+/// A database of a test's own; dropped by the server's end, or by the next run's name.
+pub(in crate::store) struct Database {
+    /// Where it is.
+    pub(in crate::store) url: String,
+}
+
+impl Database {
+    /// An empty one.
+    pub(in crate::store) fn fresh() -> Self {
+        let name: [u8; 8] = rand::random();
+        let uri = std::env::var("MONGODB_URI").unwrap();
+        let (base, options) = uri.split_once('?').unwrap_or((&uri, ""));
+        let name = super::fields::hex(&name);
+        Self { url: format!("{}/rustchat_test_{name}?{options}", base.trim_end_matches('/')) }
+    }
+
+    /// The place of a node's data.
+    pub(in crate::store) fn place(&self, seat: u32) -> Place {
+        Place { url: self.url.clone(), cluster_name: "test".into(), cluster: None, seat }
+    }
+
+    /// Opens the store of a node.
+    pub(in crate::store) async fn open(&self, seat: u32) -> Result<Mongo, StoreError> {
+        super::open(&self.place(seat)).await
+    }
+
+    /// Opens it with other options.
+    pub(in crate::store) async fn open_with(
+        &self,
+        change: impl FnOnce(&mut ClientOptions),
+    ) -> Result<Mongo, StoreError> {
+        let mut options = Db::parse(&self.url).await?;
+        change(&mut options);
+        open_with(options, &self.place(1)).await
+    }
+}
