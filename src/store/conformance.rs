@@ -55,7 +55,8 @@ macro_rules! over_every_store {
             $(#[tokio::test] async fn $case() { super::$case(&super::Place::embedded()).await })*
         }
         mod in_mongo {
-            $(#[tokio::test] async fn $case() { super::$case(&super::Place::database()).await })*
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $case() { super::$case(&super::Place::database()).await })*
         }
     };
 }

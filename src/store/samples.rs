@@ -2,7 +2,7 @@
 
 use super::record::{LogEntry, LogId, Mark, Row};
 use super::{Store, StoreError};
-use crate::chat::command::{Command, Register, Send, Target};
+use crate::chat::command::{Advance, Command, Register, Send, Target};
 use crate::chat::ids::{ClusterId, ConversationId, DeviceId};
 use crate::chat::message::Body;
 use crate::chat::state::State;
@@ -77,6 +77,18 @@ impl Sample {
         let send = self.command(texts);
         self.number += texts.len() as u64;
         self.step(&[send])
+    }
+
+    /// An entry in which bob has read alice's messages up to `seq`.
+    pub(super) fn read_by_bob(&mut self, seq: u64) -> Step {
+        let user = crate::chat::ids::UserId { cluster: ClusterId([1; 16]), number: 2 };
+        let conversation = self.conversation();
+        self.step(&[Command::Marks(vec![Advance {
+            conversation,
+            user,
+            delivered: seq,
+            read: seq,
+        }])])
     }
 
     /// The command that [`Sample::send`] applies.

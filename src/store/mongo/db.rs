@@ -116,6 +116,8 @@ impl Db {
     /// Runs a command, until there is an answer.
     pub(super) async fn command(&self, command: &Document) -> Result<Document, StoreError> {
         let raw = RawDocumentBuf::try_from(command).map_err(unencodable)?;
+        #[cfg(test)]
+        self.tap.awake().await;
         self.persistently(|| async {
             #[cfg(test)]
             self.tap.pass(command).map_err(Trouble::Final)?;

@@ -53,6 +53,7 @@ impl Flush {
         importing: &Importing,
         all: bool,
     ) -> Result<(), StoreError> {
+        self.state.persist().await?;
         let _quiet = self.names.lock().await;
         applied::set(&self.db, &self.lease, doc! { "importing": true }).await?;
         forget(&self.db).await?;

@@ -24,6 +24,8 @@ mod state;
 mod tap;
 #[cfg(test)]
 pub(in crate::store) mod testing;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use super::record::{LogBounds, LogEntry, LogId, Mark, Row, Vote};

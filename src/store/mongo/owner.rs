@@ -86,6 +86,43 @@ impl Holder {
     }
 }
 
+/// What a holder's beat tells.
+#[derive(Debug, PartialEq, Eq)]
+enum Seen {
+    Alive,
+    Silent,
+    Unclear,
+}
+
+/// Watches the beat of whoever holds the database.
+#[derive(Debug, Default)]
+struct Watch {
+    /// Epoch and beat, and since when they stand still.
+    last: Option<((u64, u64), Instant)>,
+    moves: u32,
+}
+
+impl Watch {
+    fn look(&mut self, now: (u64, u64), at: Instant) -> Seen {
+        match self.last {
+            Some((before, since)) if before == now => {
+                if at.duration_since(since) >= STORE_CLAIM_WATCH {
+                    Seen::Silent
+                } else {
+                    Seen::Unclear
+                }
+            }
+            Some(_) if self.moves > 0 => Seen::Alive,
+            before => {
+                // One move may be the last one of a process that has just ended.
+                self.moves += u32::from(before.is_some());
+                self.last = Some((now, at));
+                Seen::Unclear
+            }
+        }
+    }
+}
+
 /// Takes the database for this process. Gives the node's document as it then is.
 ///
 /// # Errors
@@ -96,7 +133,7 @@ pub(super) async fn claim(
     cluster: Option<ClusterId>,
 ) -> Result<Document, StoreError> {
     let me = Holder::me();
-    let mut watched: Option<(u64, u64, Instant)> = None;
+    let mut watch = Watch::default();
     loop {
         let Some(found) = db.one(NODE, doc! { "_id": ID }, doc! {}).await? else {
             // Where another one is quicker, its document is found next.
@@ -112,17 +149,14 @@ pub(super) async fn claim(
         }
         let free = fields::flag(&found, "released") || me.knows_ended(holder);
         if !free {
-            let (seen, since) = match watched {
-                Some((e, b, since)) if (e, b) == (epoch, beat) => (true, since),
-                Some(_) => return Err(in_use(db, holder)),
-                None => (false, Instant::now()),
-            };
-            watched = Some((epoch, beat, since));
-            if !seen || since.elapsed() < STORE_CLAIM_WATCH {
-                sleep(STORE_BEAT / 2).await;
-                continue;
+            match watch.look((epoch, beat), Instant::now()) {
+                Seen::Alive => return Err(in_use(db, holder)),
+                Seen::Silent => tracing::warn!(epoch, "taking the database of a silent process"),
+                Seen::Unclear => {
+                    sleep(STORE_BEAT / 2).await;
+                    continue;
+                }
             }
-            tracing::warn!(epoch, "the process that held the database is silent: taking over");
         }
         let same = doc! { "_id": ID, "epoch": int(epoch), "beat": int(beat) };
         let last = found.get("last").cloned();

@@ -13,9 +13,8 @@ pub(in crate::store) struct Tap {
 
 #[derive(Debug, Default)]
 struct State {
-    writes: u64,
     left: Option<u64>,
-    seen: Vec<String>,
+    stalled: bool,
 }
 
 const WRITES: [&str; 4] = ["insert", "update", "delete", "findAndModify"];
@@ -26,25 +25,27 @@ impl Tap {
         self.state.lock().unwrap().left = Some(count);
     }
 
-    /// Writes let through so far, each as its command and collection.
-    pub(in crate::store) fn seen(&self) -> Vec<String> {
-        self.state.lock().unwrap().seen.clone()
+    /// While it lasts nothing goes out, as if the process had been stopped.
+    pub(in crate::store) fn stall(&self, stalled: bool) {
+        self.state.lock().unwrap().stalled = stalled;
+    }
+
+    /// Resolves when the process is not stopped.
+    pub(super) async fn awake(&self) {
+        while self.state.lock().unwrap().stalled {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
     }
 
     /// Whether a command may go out.
     pub(super) fn pass(&self, command: &Document) -> Result<(), StoreError> {
         let mut state = self.state.lock().unwrap();
-        let Some((name, collection)) = command.iter().next() else { return Ok(()) };
+        let Some((name, _)) = command.iter().next() else { return Ok(()) };
         let write = WRITES.contains(&name.as_str()) && !is_beat(command);
         match &mut state.left {
             Some(0) => return Err(StoreError::Unavailable("killed".to_owned())),
             Some(left) if write => *left -= 1,
             _ => {}
-        }
-        if write {
-            state.writes += 1;
-            let line = format!("{name} {}", collection.as_str().unwrap_or_default());
-            state.seen.push(line);
         }
         Ok(())
     }

@@ -3,6 +3,8 @@
 use super::{Mongo, Place, open_with};
 use crate::store::StoreError;
 use crate::store::mongo::db::Db;
+use crate::store::mongo::fields::NODE;
+use mongodb::bson::{Document, doc};
 use mongodb::options::ClientOptions;
 
 /// A database of a test's own; dropped by the server's end, or by the next run's name.
@@ -29,6 +31,14 @@ impl Database {
     /// Opens the store of a node.
     pub(in crate::store) async fn open(&self, seat: u32) -> Result<Mongo, StoreError> {
         super::open(&self.place(seat)).await
+    }
+
+    /// Says that the process that holds it has ended, as a later one finds out by itself where
+    /// it can look for that process.
+    pub(in crate::store) async fn declare_free(&self) {
+        let client = mongodb::Client::with_uri_str(&self.url).await.unwrap();
+        let node = client.default_database().unwrap().collection::<Document>(NODE);
+        node.update_one(doc! {}, doc! { "$set": { "released": true } }).await.unwrap();
     }
 
     /// Opens it with other options.
