@@ -21,8 +21,12 @@ const DOCUMENTS: usize = 1000;
 /// Bytes of documents in one command; the server takes 48 MB.
 const BYTES: usize = 12 << 20;
 
+/// The server's code for a collection that is not there.
+const NO_SUCH_COLLECTION: i32 = 26;
+
 /// A database.
 pub(super) struct Db {
+    client: Client,
     database: Database,
     #[cfg(test)]
     pub(super) tap: super::tap::Tap,
@@ -76,8 +80,10 @@ impl Db {
         tracing::debug!(hosts = shown(&options), database = name, "the database");
         let client = Client::with_options(options)
             .map_err(|e| StoreError::NotOurs(format!("--store: {}", text(&e))))?;
+        let database = client.database(&name);
         Ok(Self {
-            database: client.database(&name),
+            client,
+            database,
             #[cfg(test)]
             tap: super::tap::Tap::default(),
         })
@@ -128,6 +134,35 @@ impl Db {
             }
         })
         .await
+    }
+
+    /// The names of all collections.
+    pub(super) async fn collections(&self) -> Result<Vec<String>, StoreError> {
+        let list = || async { self.database.list_collection_names().await.map_err(trouble) };
+        self.persistently(list).await
+    }
+
+    /// Gives a collection another name.
+    pub(super) async fn rename(&self, from: &str, to: &str) -> Result<(), StoreError> {
+        let full = |name: &str| format!("{}.{name}", self.name());
+        let command = doc! {
+            "renameCollection": full(from), "to": full(to), "writeConcern": fields::durable(),
+        };
+        let admin = self.client.database("admin");
+        let rename = || async {
+            match admin.run_command(command.clone()).await {
+                Ok(_) => Ok(()),
+                // An earlier attempt, whose answer was lost, has renamed it.
+                Err(error) if code(&error) == Some(NO_SUCH_COLLECTION) => Ok(()),
+                Err(error) => Err(trouble(error)),
+            }
+        };
+        self.persistently(rename).await
+    }
+
+    /// Deletes the whole database.
+    pub(super) async fn remove(&self) -> Result<(), StoreError> {
+        self.persistently(|| async { self.database.drop().await.map_err(trouble) }).await
     }
 
     /// Inserts documents; returns the places of those whose `_id` was there already.
@@ -350,6 +385,13 @@ fn refused(why: &str) -> StoreError {
 
 fn incompatible(why: &str) -> StoreError {
     StoreError::NotOurs(format!("the database is too old: {why}; use MongoDB 4.4 or newer"))
+}
+
+fn code(error: &Error) -> Option<i32> {
+    match error.kind.as_ref() {
+        ErrorKind::Command(command) => Some(command.code),
+        _ => None,
+    }
 }
 
 /// What happened, without the driver's own wrapping.

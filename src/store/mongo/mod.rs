@@ -8,6 +8,7 @@
 //! `flush` the state behind the commits.
 
 mod applied;
+mod aside;
 mod db;
 mod documents;
 mod fields;
@@ -27,6 +28,8 @@ pub(in crate::store) mod testing;
 #[cfg(test)]
 mod tests;
 mod writer;
+
+pub use aside::{move_aside, remove};
 
 use super::record::{LogBounds, LogEntry, LogId, Mark, Row, Vote};
 use super::tables::Page;
