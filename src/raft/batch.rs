@@ -106,6 +106,10 @@ pub async fn run(shared: Arc<Shared>, mut queue: Queue) {
     let in_flight = Arc::new(Semaphore::new(limits::ENTRIES_IN_FLIGHT));
     let mut clock = Clock::default();
     while let Some(first) = queue.first().await {
+        if shared.halt.reason().is_some() {
+            // What waits is lost: whoever submitted it submits it again.
+            return;
+        }
         match shared.leader() {
             Leader::Me => {
                 let Ok(permit) = Arc::clone(&in_flight).acquire_owned().await else { return };

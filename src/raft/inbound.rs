@@ -45,6 +45,8 @@ enum Silence {
     NotReady,
     Malformed(WireError),
     Stopped,
+    /// Another process may have taken the data over: it is not for this one to speak.
+    Taken,
 }
 
 impl From<WireError> for Silence {
@@ -190,7 +192,13 @@ impl Inbound {
         Ok(done.encode())
     }
 
+    /// What was found out, if this process may still speak for the data now.
     async fn answer(&self, from: u32, kind: MessageKind, payload: Bytes) -> Answer {
+        let answer = self.find_out(from, kind, payload).await?;
+        if self.shared.store.holds() { Ok(answer) } else { Err(Silence::Taken) }
+    }
+
+    async fn find_out(&self, from: u32, kind: MessageKind, payload: Bytes) -> Answer {
         match kind {
             MessageKind::Append | MessageKind::Heartbeat => self.append(from, payload).await,
             MessageKind::Vote | MessageKind::PreVote => self.vote(from, kind, payload).await,
@@ -217,6 +225,10 @@ impl Handler for Inbound {
             Ok(answer) => Some(answer),
             Err(Silence::Malformed(error)) => {
                 tracing::warn!(from, ?kind, %error, "a message of node {from} cannot be read");
+                None
+            }
+            Err(Silence::Taken) => {
+                tracing::debug!(from, ?kind, "no answer: another process may have the data");
                 None
             }
             Err(Silence::NotReady | Silence::Stopped) => None,

@@ -289,3 +289,9 @@ pub async fn heed_raft(shared: Arc<Shared>) {
         }
     }
 }
+
+/// Stops the node when its store finds by itself that it cannot go on.
+pub async fn heed_store(shared: Arc<Shared>) {
+    let error = shared.store.failed().await;
+    drop(shared.halt.store(error));
+}

@@ -17,7 +17,7 @@ use openraft::{EntryPayload, OptionalSend, RaftSnapshotBuilder, alias};
 use std::io;
 use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::time::Instant;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, MutexGuard, watch};
 
 /// A snapshot as openraft carries it around: a reference, or what was received.
 pub enum SnapshotData {
@@ -97,14 +97,38 @@ impl StateMachine {
         Arc::clone(&self.applied)
     }
 
+    /// Waits for a write that is under way. After [`Halt::end`] it is the last one.
+    pub fn quiet(&self) -> impl Future<Output = ()> + Send + use<> {
+        let machine = Arc::clone(&self.machine);
+        async move { drop(machine.lock().await) }
+    }
+
+    /// The machine, unless its store was found unavailable or the node has stopped. The state
+    /// must not get ahead of a log that takes nothing any more.
+    async fn writable(&self) -> io::Result<MutexGuard<'_, Box<dyn Machine>>> {
+        let machine = self.machine.lock().await;
+        if self.halt.is_over() {
+            return Err(io::Error::other("the node has stopped"));
+        }
+        if let Err(error) = self.halt.check_store() {
+            drop(machine);
+            self.halt.wait_for_end().await;
+            return Err(error);
+        }
+        Ok(machine)
+    }
+
     /// Applies `entries` as one write, then answers whoever waits for them.
     async fn apply_page(&self, page: &mut Page) -> io::Result<()> {
         let entries = std::mem::take(&mut page.entries);
         if entries.is_empty() {
             return Ok(());
         }
-        let mut machine = self.machine.lock().await;
-        machine.apply(entries).await.map_err(|e| self.halt.store(e))?;
+        let mut machine = self.writable().await?;
+        if let Err(error) = machine.apply(entries).await {
+            drop(machine);
+            return Err(self.halt.store_in_the_end(error).await);
+        }
         let stamped = page.at_ms.take().map(|at| (at, Instant::now()));
         self.applied.set(machine.as_ref(), stamped);
         drop(machine);
@@ -219,9 +243,15 @@ impl RaftStateMachine<Kinds> for StateMachine {
                 (machine.mark(), machine.state_rows())
             }
         };
-        let mut machine = self.machine.lock().await;
-        self.store.install(mark, rows).await.map_err(|e| self.halt.store(e))?;
-        machine.reload().await.map_err(|e| self.halt.store(e))?;
+        let mut machine = self.writable().await?;
+        let installed = match self.store.install(mark, rows).await {
+            Ok(()) => machine.reload().await,
+            failed => failed,
+        };
+        if let Err(error) = installed {
+            drop(machine);
+            return Err(self.halt.store_in_the_end(error).await);
+        }
         self.applied.set(machine.as_ref(), None);
         Ok(())
     }
@@ -245,7 +275,9 @@ impl RaftSnapshotBuilder<Kinds> for Builder {
 
     async fn build_snapshot(&mut self) -> Result<Snapshot, io::Error> {
         let meta = std::mem::replace(&mut self.meta, Ok(None))?.unwrap_or_default();
-        self.store.persist().await.map_err(|e| self.halt.store(e))?;
+        if let Err(error) = self.store.persist().await {
+            return Err(self.halt.store_in_the_end(error).await);
+        }
         Ok(Snapshot { meta, snapshot: SnapshotData::Local(Arc::clone(&self.machine)) })
     }
 }

@@ -12,6 +12,7 @@ mod compact;
 mod events;
 mod greet;
 mod halt;
+mod hand_over;
 mod inbound;
 mod kinds;
 mod life;

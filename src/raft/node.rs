@@ -6,23 +6,18 @@ use super::inbound::Inbound;
 use super::machine::StateMachine;
 use super::mesh::{Handler, Mesh};
 use super::read::{self, Reader};
-use super::shared::{Leader, Shared, seat_of};
+use super::shared::{Leader, Shared};
 use super::tally::Tally;
-use super::types::{ElectionEvent, EventKind, StartError, StopReason};
+use super::types::{ElectionEvent, StartError, StopReason};
 use super::{Machine, NodeConfig, NodeStatus, ReadError, SubmitError};
-use super::{compact, life, members, status};
+use super::{compact, hand_over, life, members, status};
 use crate::store::Store;
 use bytes::Bytes;
-use openraft::ServerState;
-use openraft::async_runtime::watch::WatchReceiver as _;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-
-/// A hand-over of leadership takes at most this long; then the node stops as it is.
-const HAND_OVER: Duration = Duration::from_secs(2);
 
 /// A handle to a running node; cheap to clone.
 #[derive(Clone)]
@@ -97,6 +92,7 @@ impl Node {
         inner.spawn(status::run(Arc::clone(&inner.shared), say));
         inner.spawn(compact::run(Arc::clone(&inner.shared)));
         inner.spawn(life::heed_raft(Arc::clone(&inner.shared)));
+        inner.spawn(life::heed_store(Arc::clone(&inner.shared)));
         let parts = Parts { machine, founding, handler, knocked, mesh, mesh_token };
         inner.tasks.spawn(Arc::clone(inner).live(parts));
         inner.tasks.close();
@@ -148,9 +144,25 @@ impl Node {
 
     /// Hands leadership over if this node leads, then stops everything but the store.
     pub async fn shutdown(&self) {
-        self.inner.hand_over().await;
-        self.inner.shared.halt.stop(StopReason::Shutdown);
+        let shared = &self.inner.shared;
+        // One that stops already does it by itself, where it can.
+        if shared.halt.reason().is_none() {
+            hand_over::hand_over(shared).await;
+        }
+        shared.halt.stop(StopReason::Shutdown);
         self.inner.tasks.wait().await;
+    }
+
+    /// Resolves when the node begins to stop, and says why. From then on it takes nothing; one
+    /// whose store is unavailable hands leadership over before it has stopped.
+    pub async fn stopping(&self) -> StopReason {
+        self.inner.shared.halt.wait().await
+    }
+
+    /// The reason, if the node stops or has stopped.
+    #[must_use]
+    pub fn stop_reason(&self) -> Option<StopReason> {
+        self.inner.shared.halt.reason()
     }
 
     /// Resolves when the node has stopped, and says why.
@@ -173,11 +185,16 @@ impl Inner {
     /// From the first connection to the end.
     async fn live(self: Arc<Self>, parts: Parts) {
         let halt = self.shared.halt.clone();
+        let quiet = parts.machine.quiet();
         tokio::select! {
             () = self.run(parts) => {}
             reason = halt.wait() => tracing::debug!(%reason, "stopping"),
             () = self.token.cancelled() => halt.stop(StopReason::Shutdown),
         }
+        if matches!(halt.reason(), Some(StopReason::Unavailable(_))) {
+            self.token.run_until_cancelled(hand_over::hand_over(&self.shared)).await;
+        }
+        halt.end();
         if let Some(raft) = self.shared.raft() {
             // An error means that it has ended already.
             drop(raft.shutdown().await);
@@ -187,6 +204,8 @@ impl Inner {
             mesh.ended().await;
         }
         self.shared.set_mesh(None);
+        // openraft does not wait for its last write, and the store may be opened anew now.
+        quiet.await;
     }
 
     /// Runs until somebody stops it; returns earlier only where it cannot start.
@@ -227,40 +246,5 @@ impl Inner {
             .map_err(|e| shared.halt.stop(StopReason::Raft(e.to_string())))?;
         self.spawn(life::heed_refusals(Arc::clone(shared), mesh));
         Ok(())
-    }
-
-    /// Gives leadership to the live voter that has most of the log.
-    async fn hand_over(&self) {
-        let Some(raft) = self.shared.raft() else { return };
-        let mut metrics = raft.metrics();
-        let to = {
-            let metrics = metrics.borrow_watched();
-            if metrics.state != ServerState::Leader {
-                return;
-            }
-            let live = self.shared.live();
-            let matched = metrics.replication.iter().flatten();
-            let voters: Vec<u64> = metrics.membership_config.voter_ids().collect();
-            matched
-                .filter(|(id, _)| **id != self.shared.raft_id())
-                .filter(|(id, _)| live.contains(id) && voters.contains(id))
-                .max_by_key(|(_, at)| at.map(|at| at.index))
-                .map(|(id, _)| *id)
-        };
-        let Some(to) = to else { return };
-        let term = metrics.borrow_watched().current_term;
-        let text = format!("this node hands leadership over to node {}", seat_of(to));
-        self.shared.events.add(term, EventKind::Transfer, Some(seat_of(to)), text);
-        if raft.trigger().transfer_leader(to).await.is_err() {
-            return;
-        }
-        let gone = async {
-            while metrics.borrow_watched().state == ServerState::Leader {
-                if metrics.changed().await.is_err() {
-                    return;
-                }
-            }
-        };
-        drop(tokio::time::timeout(HAND_OVER, gone).await);
     }
 }

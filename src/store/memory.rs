@@ -1,6 +1,7 @@
 //! A complete store without a disk, for tests and simulation. Faults are
-//! switched on from outside: the next append or commit fails, or syncs are held
-//! back until released. It must not know who uses it.
+//! switched on from outside: the next append or commit fails, syncs are held back
+//! until released, nothing can be written for a while, or the data is another's.
+//! It must not know who uses it.
 
 use super::record::{LogBounds, LogEntry, LogId, Mark, Row, Table, Vote};
 use super::tables::{self, Tables, Visit};
@@ -13,11 +14,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::ops::Bound;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 /// A store in memory. Dropping it loses everything; keep it to "restart" a node on it.
 pub struct Memory {
     inner: Mutex<Inner>,
+    /// As if a database did not answer.
+    unavailable: watch::Sender<bool>,
 }
 
 type Rows = BTreeMap<Bytes, Bytes>;
@@ -43,6 +46,10 @@ struct Inner {
     syncs: u64,
     /// Waits for a sync that is held back; the flag says whether the sync will succeed.
     waiting: VecDeque<(OnDurable, bool)>,
+    /// The end of the log when the store became unavailable: what came later is on no disk.
+    reached: Option<LogBounds>,
+    /// Another process has the data.
+    taken: bool,
     /// One thread at a time calls back, so that the order is kept.
     calling: bool,
     hold: bool,
@@ -74,13 +81,15 @@ impl Memory {
             log_bytes: 0,
             syncs: 0,
             waiting: VecDeque::new(),
+            reached: None,
+            taken: false,
             calling: false,
             hold: false,
             fail_append: false,
             fail_commit: false,
             broken: false,
         };
-        Self { inner: Mutex::new(inner) }
+        Self { inner: Mutex::new(inner), unavailable: watch::Sender::new(false) }
     }
 
     /// The sync of the next append fails, and with it every later write.
@@ -104,13 +113,43 @@ impl Memory {
         self.call_back();
     }
 
+    /// While set, it is as if a database did not answer: [`Store::failed`] resolves, entries
+    /// that are appended can be read but their callbacks fail, as do those that were held back,
+    /// and every other write fails; all with [`StoreError::Unavailable`]. When it is available
+    /// again, what was appended meanwhile is gone.
+    pub fn set_unavailable(&self, unavailable: bool) {
+        {
+            let mut inner = self.lock();
+            match (unavailable, inner.reached.take()) {
+                (true, reached) => inner.reached = reached.or(Some(inner.bounds)),
+                (false, None) => {}
+                (false, Some(reached)) => {
+                    let next = reached.last.map_or(0, |id| id.index + 1);
+                    inner.log.split_off(&next);
+                    inner.bounds = reached;
+                }
+            }
+        }
+        self.unavailable.send_replace(unavailable);
+        self.call_back();
+    }
+
+    /// While set, another process has the data: [`Store::holds`] answers false.
+    pub fn set_taken(&self, taken: bool) {
+        self.lock().taken = taken;
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn writable(&self) -> Result<MutexGuard<'_, Inner>, StoreError> {
         let inner = self.lock();
-        if inner.broken { Err(failed()) } else { Ok(inner) }
+        match (inner.broken, inner.reached) {
+            (true, _) => Err(failed()),
+            (false, Some(_)) => Err(unavailable()),
+            (false, None) => Ok(inner),
+        }
     }
 
     /// Calls what waits for a sync, in order, without holding the lock.
@@ -120,13 +159,11 @@ impl Memory {
             return;
         }
         inner.calling = true;
-        while !inner.hold {
+        while !inner.hold || inner.reached.is_some() {
             let Some((on_durable, works)) = inner.waiting.pop_front() else { break };
-            inner.syncs += 1;
-            let works = works && !inner.broken;
-            inner.broken |= !works;
+            let result = inner.sync(works);
             drop(inner);
-            on_durable(if works { Ok(()) } else { Err(failed()) });
+            on_durable(result);
             inner = self.lock();
         }
         inner.calling = false;
@@ -146,8 +183,24 @@ impl Memory {
     }
 }
 
+impl Inner {
+    /// What becomes of the next sync, which would succeed if `works`.
+    fn sync(&mut self, works: bool) -> Result<(), StoreError> {
+        if self.reached.is_some() {
+            return Err(unavailable());
+        }
+        self.syncs += 1;
+        self.broken |= !works;
+        if self.broken { Err(failed()) } else { Ok(()) }
+    }
+}
+
 fn failed() -> StoreError {
     StoreError::Io(io::Error::other("a fault was injected"))
+}
+
+fn unavailable() -> StoreError {
+    StoreError::Unavailable("a fault was injected".into())
 }
 
 fn put(tables: &mut BTreeMap<Table, Rows>, rows: Vec<Row>) {
@@ -220,7 +273,10 @@ impl Store for Memory {
         on_durable: OnDurable,
     ) -> Result<(), StoreError> {
         {
-            let mut inner = self.writable()?;
+            let mut inner = self.lock();
+            if inner.broken {
+                return Err(failed());
+            }
             super::follows(inner.bounds, &entries)?;
             for entry in entries {
                 inner.bounds.last = Some(entry.id);
@@ -387,6 +443,17 @@ impl Store for Memory {
         self.lock().acknowledged.get(&seat).copied()
     }
 
+    async fn failed(&self) -> StoreError {
+        let mut now = self.unavailable.subscribe();
+        // The sender is as old as the store: there is no error.
+        drop(now.wait_for(|unavailable| *unavailable).await);
+        unavailable()
+    }
+
+    fn holds(&self) -> bool {
+        !self.lock().taken
+    }
+
     async fn close(&self) -> Result<(), StoreError> {
         Ok(())
     }
@@ -440,5 +507,29 @@ mod tests {
         assert!(take(&store, sample.send(&["lost"])).await.is_err());
         assert_eq!(store.mark(), before, "nothing of it is visible");
         assert!(take(&store, sample.send(&["later"])).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn while_it_is_unavailable_nothing_becomes_durable_and_nothing_is_kept() {
+        let store = Memory::new(1);
+        append(&store, vec![entry(1, 0)]).await.unwrap();
+        store.hold_syncs();
+        let (tell, told) = oneshot::channel();
+        let call = Box::new(move |result| drop(tell.send(result)));
+        store.append(vec![entry(1, 1)], call).await.unwrap();
+        store.set_unavailable(true);
+        let gone = |result| matches!(result, Err(StoreError::Unavailable(_)));
+        assert!(gone(told.await.unwrap()), "the held one fails");
+        assert!(gone(append(&store, vec![entry(1, 2)]).await));
+        assert_eq!(store.read(2, 3).await.unwrap().len(), 1, "but it can be read");
+        assert!(gone(store.save_vote(Vote::default()).await) && gone(store.persist().await));
+        assert!(matches!(store.failed().await, StoreError::Unavailable(_)));
+        store.set_unavailable(false);
+        store.release_syncs();
+        assert_eq!(store.bounds().last, Some(LogId { term: 1, index: 1 }));
+        append(&store, vec![entry(1, 2)]).await.unwrap();
+        assert!(store.vote().is_none() && store.holds());
+        store.set_taken(true);
+        assert!(!store.holds());
     }
 }

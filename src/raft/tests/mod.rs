@@ -6,6 +6,7 @@ mod machine;
 mod members;
 mod snapshots;
 mod suite;
+mod unavailable;
 
 use super::SubmitError;
 use super::types::{EventKind, StopReason};
