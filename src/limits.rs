@@ -130,6 +130,10 @@ pub const PEER_BACKOFF_MIN: Duration = Duration::from_millis(50);
 pub const PEER_BACKOFF_MAX: Duration = Duration::from_millis(400);
 /// The kernel gives up this long after bytes to another server stay unacknowledged.
 pub const PEER_ORPHAN: Duration = Duration::from_secs(5);
+/// Before a store that did not answer is opened again; twice as long each time, up to the next.
+pub const REOPEN_MIN: Duration = Duration::from_millis(200);
+/// The longest wait before a store that did not answer is opened again.
+pub const REOPEN_MAX: Duration = Duration::from_secs(2);
 /// Servers in `nodes.conf`.
 pub const NODES: usize = 9;
 /// Smallest discovery question, in bytes; no answer is longer.

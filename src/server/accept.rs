@@ -7,6 +7,7 @@ use crate::limits;
 use crate::wire::client::encode_server;
 use crate::wire::conn::{ConnError, frames};
 use crate::wire::message::ServerMsg;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
@@ -22,35 +23,46 @@ const FAREWELL: Duration = Duration::from_secs(1);
 const RETRY: Duration = Duration::from_millis(5);
 const RETRY_MAX: Duration = Duration::from_secs(1);
 
+/// Where clients connect. It stays open while the server waits for its database.
+#[derive(Clone)]
+pub struct Door {
+    listener: Arc<TcpListener>,
+}
+
+impl Door {
+    /// Behind this listener.
+    #[must_use]
+    pub fn new(listener: TcpListener) -> Self {
+        Self { listener: Arc::new(listener) }
+    }
+
+    /// The next connection. Where one cannot be accepted, it waits a moment and goes on.
+    pub async fn next(&self) -> (TcpStream, SocketAddr) {
+        let mut wait = RETRY;
+        loop {
+            match self.listener.accept().await {
+                Ok(accepted) => return accepted,
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    sleep(wait).await;
+                    wait = (wait * 2).min(RETRY_MAX);
+                }
+            }
+        }
+    }
+}
+
 /// Accepts until the server stops.
-pub async fn accept(shared: Arc<Shared>, listener: TcpListener, tasks: TaskTracker) {
+pub async fn accept(shared: Arc<Shared>, door: Door, tasks: TaskTracker) {
     let sessions = Arc::new(Semaphore::new(limits::SESSIONS));
     let turned_away = Arc::new(Semaphore::new(limits::TURNED_AWAY));
     let before_login = Arc::new(Semaphore::new(limits::SESSIONS_BEFORE_LOGIN));
-    let mut wait = RETRY;
-    loop {
-        let accepted = tokio::select! {
-            () = shared.stop.cancelled() => return,
-            accepted = listener.accept() => accepted,
-        };
-        let (stream, peer) = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                tracing::warn!(%error, "a connection could not be accepted");
-                tokio::select! {
-                    () = shared.stop.cancelled() => return,
-                    () = sleep(wait) => {}
-                }
-                wait = (wait * 2).min(RETRY_MAX);
-                continue;
-            }
-        };
-        wait = RETRY;
+    while let Some((stream, peer)) = shared.stop.run_until_cancelled(door.next()).await {
         let session = Arc::clone(&sessions).try_acquire_owned();
-        let door = Arc::clone(&before_login).try_acquire_owned();
-        match (session, door) {
-            (Ok(session), Ok(door)) => {
-                let permits = Permits { _session: session, before_login: Some(door) };
+        let stranger = Arc::clone(&before_login).try_acquire_owned();
+        match (session, stranger) {
+            (Ok(session), Ok(stranger)) => {
+                let permits = Permits { _session: session, before_login: Some(stranger) };
                 tasks.spawn(session_task::serve(Arc::clone(&shared), stream, peer, permits));
             }
             _ => {

@@ -30,7 +30,10 @@ pub async fn answer(shared: Arc<Shared>, peer: IpAddr, query: Query) -> Answer {
     match query {
         Query::Place { placed } => place(&shared, placed),
         Query::Where => Answer::Message(Box::new(status::leader(&shared))),
-        Query::Status => Answer::Message(Box::new(status::statement(&shared))),
+        Query::Status => {
+            let statement = Box::new(status::statement(&shared));
+            Answer::Message(Box::new(ServerMsg::Status(statement)))
+        }
         Query::Hash(password) => Answer::Hashed(hash(&shared, password).await),
         Query::Verify { name, password } => {
             Answer::Verified(verify(&shared, peer, &name, password).await)

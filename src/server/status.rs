@@ -1,5 +1,6 @@
 //! What this server says about itself and about who leads.
 
+use super::ready::Unready;
 use super::shared::Shared;
 use crate::raft::{PeerStatus, Role};
 use crate::wire::message::{ServerMsg, Status, Where};
@@ -21,8 +22,9 @@ pub fn leader(shared: &Shared) -> ServerMsg {
 
 /// The node's own statement.
 #[must_use]
-pub fn statement(shared: &Shared) -> ServerMsg {
+pub fn statement(shared: &Shared) -> Status {
     let node = shared.status();
+    let unready = Unready::of(&node, shared.node.stop_reason().as_ref());
     let mark = shared.store.mark();
     let (cluster, generation) = shared.setup.state.identity().unwrap_or_default();
     let links = node.peers.iter().filter(|peer| peer.live).map(|PeerStatus { seat, .. }| *seat);
@@ -32,7 +34,7 @@ pub fn statement(shared: &Shared) -> ServerMsg {
         Role::Candidate => "candidate",
         Role::Leader => "leader",
     };
-    ServerMsg::Status(Box::new(Status {
+    Status {
         seat: shared.setup.seat,
         role: role.to_owned(),
         term: node.term,
@@ -60,7 +62,10 @@ pub fn statement(shared: &Shared) -> ServerMsg {
         links: links.collect(),
         fsyncs: shared.store.syncs(),
         resident_bytes: resident_bytes().unwrap_or(0),
-    }))
+        ready: Some(unready.reasons.is_empty()),
+        reasons: unready.reasons.into_iter().map(str::to_owned).collect(),
+        why: unready.why,
+    }
 }
 
 /// Resident memory of this process, in bytes, where the system tells it.

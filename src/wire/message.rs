@@ -386,7 +386,7 @@ pub struct ConversationInfo {
 pub struct Status {
     /// Its seat.
     pub seat: u32,
-    /// follower, candidate, leader or learner.
+    /// follower, candidate, leader or learner; down while it waits for its database.
     pub role: String,
     /// Its term.
     pub term: u64,
@@ -436,4 +436,11 @@ pub struct Status {
     pub fsyncs: u64,
     /// Resident memory, in bytes; 0 where it cannot be told.
     pub resident_bytes: u64,
+    /// Whether it serves clients; `None`: its program is too old to say so.
+    pub ready: Option<bool>,
+    /// Why it is not ready: codes, such as `storage_unavailable`. A newer program may say some
+    /// that this one does not know.
+    pub reasons: Vec<String>,
+    /// The same for a person; empty where there is nothing to say.
+    pub why: String,
 }

@@ -265,6 +265,9 @@ fn status(rng: &mut StdRng) -> Status {
         links: list(rng, 0, small),
         fsyncs: rng.random(),
         resident_bytes: rng.random(),
+        ready: some(rng, |rng| rng.random()),
+        reasons: list(rng, 0, text),
+        why: text(rng),
     }
 }
 

@@ -10,6 +10,8 @@ use std::time::Duration;
 
 /// Rises when a reader of the document would break.
 const SCHEMA: u32 = 1;
+/// How a node says that its store is not well.
+const UNAVAILABLE: &str = "storage_unavailable";
 
 /// The whole document.
 pub fn document(nodes: &[Asked], judgement: &Judgement) -> Value {
@@ -72,6 +74,7 @@ fn node(nodes: &[Asked], place: usize, judgement: &Judgement) -> Value {
         "quorum_ack_age_seconds": s.and_then(|s| seconds(s.quorum_ack_age_ms)),
         "raft_id": s.map(|s| s.raft_id.to_string()),
         "reachable": s.is_some(),
+        "ready": s.and_then(|s| s.ready),
         "reasons": judgement.of_node.get(&place),
         "replication_per_second": null,
         "resident_bytes": s.map(|s| s.resident_bytes).filter(|bytes| *bytes > 0),
@@ -85,6 +88,7 @@ fn node(nodes: &[Asked], place: usize, judgement: &Judgement) -> Value {
         "version": s.map(|s| s.version.clone()),
         "vote": s.and_then(|s| s.vote).map(seat),
         "voter": s.map(|s| s.role != "learner"),
+        "why": s.map(|s| &s.why).filter(|why| !why.is_empty()),
     })
 }
 
@@ -93,7 +97,7 @@ fn storage(status: &Status) -> Value {
         "applied": status.applied,
         "disk_free_ratio": null,
         "kind": status.store,
-        "ok": null,
+        "ok": status.ready.map(|_| !status.reasons.iter().any(|code| code == UNAVAILABLE)),
     })
 }
 

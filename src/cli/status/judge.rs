@@ -5,6 +5,12 @@ use crate::chat::ids::ClusterId;
 use crate::client::Status;
 use std::collections::{BTreeMap, BTreeSet};
 
+/// What a node may give as its own reason not to be ready: of the closed list. What a newer
+/// program says besides is in its words.
+const SAID: [&str; 4] = ["apply_backlog", "learner", "no_leader", "storage_unavailable"];
+/// The role of a server that waits for its database: it takes no part.
+const DOWN: &str = "down";
+
 /// A leader that no majority has answered for this long does not lead, in milliseconds.
 const QUORUM_AGE_MS: u64 = 3000;
 /// Entries that a follower may be behind without being called slow.
@@ -72,8 +78,8 @@ impl Judgement {
 /// Judges the answers.
 pub fn judge(nodes: &[Asked]) -> Judgement {
     let statuses: Vec<&Status> = nodes.iter().filter_map(Asked::status).collect();
-    let voter = |s: &&&Status| s.role != "learner";
-    let newest = statuses.iter().max_by_key(|s| (s.applied, s.term));
+    let voter = |s: &&&Status| s.role != "learner" && s.role != DOWN;
+    let newest = statuses.iter().max_by_key(|s| (s.role != DOWN, s.applied, s.term));
     let mut judgement = Judgement {
         verdict: Verdict::Unreachable,
         reasons: BTreeSet::new(),
@@ -121,6 +127,8 @@ fn of_node(nodes: &[Asked], place: usize, judgement: &Judgement) -> BTreeSet<&'s
         reasons.insert("voter_down");
         return reasons;
     };
+    let said = |code: &&&str| status.reasons.iter().any(|said| said == *code);
+    reasons.extend(SAID.iter().filter(said).copied());
     let others = nodes.iter().filter_map(Asked::status);
     let anybody = |differs: &dyn Fn(&Status) -> bool| others.clone().any(differs);
     let named = |s: &Status| s.cluster != ClusterId::default();
@@ -136,6 +144,9 @@ fn of_node(nodes: &[Asked], place: usize, judgement: &Judgement) -> BTreeSet<&'s
     let known = |s: &Status| !s.hash.is_empty() && !status.hash.is_empty();
     if anybody(&|s| same(s) && known(s) && s.hash != status.hash) {
         reasons.insert("diverged");
+    }
+    if status.role == DOWN {
+        return reasons;
     }
     if status.role == "learner" {
         reasons.insert("learner");
@@ -157,7 +168,7 @@ fn of_node(nodes: &[Asked], place: usize, judgement: &Judgement) -> BTreeSet<&'s
 
 /// True if it has no connection with a node that answers us.
 fn is_partly_cut(nodes: &[Asked], status: &Status) -> bool {
-    let up = nodes.iter().filter_map(Asked::status).map(|s| s.seat);
+    let up = nodes.iter().filter_map(Asked::status).filter(|s| s.role != DOWN).map(|s| s.seat);
     let mut missing = up.filter(|seat| *seat != status.seat && !status.links.contains(seat));
     missing.next().is_some()
 }

@@ -57,6 +57,8 @@ fn row(nodes: &[Asked], place: usize, judgement: &Judgement) -> Option<[String; 
         Ok((s, _)) => {
             let reasons = judgement.of_node.get(&place);
             let reasons = reasons.into_iter().flatten().copied().collect::<Vec<_>>().join(", ");
+            let why = printable(&s.why);
+            let note = if why.is_empty() { reasons } else { format!("{reasons} ({why})") };
             [
                 id,
                 addr,
@@ -66,7 +68,7 @@ fn row(nodes: &[Asked], place: usize, judgement: &Judgement) -> Option<[String; 
                 s.commit.to_string(),
                 s.applied.to_string(),
                 s.sessions.to_string(),
-                reasons,
+                note,
             ]
         }
     })

@@ -40,6 +40,18 @@ fn down(seat: u32) -> Asked {
     Asked { addr, seat: Some(seat), answer: Err("\u{1b}[31mConnection refused".into()) }
 }
 
+/// One that answers, but waits for its database.
+fn waiting(seat: u32) -> Asked {
+    change(up(seat, "down"), |s| {
+        s.live = 0;
+        s.leader = None;
+        s.links = Vec::new();
+        s.ready = Some(false);
+        s.reasons = vec!["storage_unavailable".into(), "of_a_newer_program".into()];
+        s.why = "the database\u{7} is away".into();
+    })
+}
+
 fn change(mut node: Asked, change: impl Fn(&mut Status)) -> Asked {
     if let Ok((status, _)) = &mut node.answer {
         change(status);
@@ -90,6 +102,14 @@ fn the_verdict_follows_from_what_the_nodes_say() {
             &["partial_partition"],
         ),
     ];
+    let table = table.into_iter().chain([
+        (vec![up(1, f), up(2, l), waiting(3)], Verdict::Degraded, &["storage_unavailable"][..]),
+        (
+            vec![led_by_none(1), waiting(2), waiting(3)],
+            Verdict::NoQuorum,
+            &["no_leader", "no_quorum", "storage_unavailable"],
+        ),
+    ]);
     for (nodes, verdict, expected) in table {
         let judgement = judge(&nodes);
         assert_eq!((judgement.verdict, reasons(&judgement).as_slice()), (verdict, expected));
@@ -139,4 +159,23 @@ fn people_get_a_table_that_cannot_act_on_their_terminal() {
     assert!(lines[1].starts_with("ID  ADDRESS"), "{text}");
     assert!(lines[4].ends_with("␛[31mConnection refused"), "{text}");
     assert_eq!(lines.len(), 5);
+}
+
+#[test]
+fn a_node_that_waits_for_its_database_says_so_and_why() {
+    let nodes = [up(1, "follower"), up(2, "leader"), waiting(3)];
+    let judgement = judge(&nodes);
+    let json = document(&nodes, &judgement);
+    let (old, down) = (&json["nodes"][0], &json["nodes"][2]);
+    assert_eq!((&down["ready"], &down["role"]), (&false.into(), &"down".into()));
+    assert_eq!(down["reasons"], serde_json::json!(["storage_unavailable"]));
+    assert_eq!(down["storage"]["ok"], false);
+    assert_eq!(down["why"], "the database\u{7} is away");
+    assert_eq!(old["ready"], serde_json::Value::Null, "a program that does not know the field");
+    assert_eq!(old["storage"]["ok"], serde_json::Value::Null);
+    let ready = change(up(1, "follower"), |s| s.ready = Some(true));
+    let json = document(&[ready], &judgement);
+    assert_eq!(json["nodes"][0]["storage"]["ok"], true);
+    let text = table(&nodes, &judgement);
+    assert!(text.ends_with("storage_unavailable (the database␇ is away)"), "{text}");
 }

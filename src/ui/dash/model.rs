@@ -28,6 +28,12 @@ impl Node {
     pub fn fresh(&self) -> Option<&Status> {
         self.status.as_deref().filter(|_| self.error.is_none())
     }
+
+    /// Why it takes no part, where it answers and says so: it waits for its database.
+    #[must_use]
+    pub fn waits(&self) -> Option<&str> {
+        self.fresh().filter(|status| status.role == "down").map(|status| status.why.as_str())
+    }
 }
 
 /// Everything the operator's screen shows.

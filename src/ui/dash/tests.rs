@@ -90,6 +90,27 @@ fn values_of_a_dead_node_are_marked_and_its_cause_is_told() {
 }
 
 #[test]
+fn a_node_that_waits_for_its_database_is_shown_with_its_cause() {
+    let mut model = three();
+    let mut waits = status(3, "down", 41, None);
+    (waits.live, waits.why) = (0, "no database".into());
+    tell(&mut model, 3, Ok(waits.clone()));
+    let plain = view::plain(&model, 100);
+    for line in [
+        " DEGRADED  Missing: n3 (no database)\n",
+        " n3   DOWN           41     88412     88410     88409      -   212   0.0s  no database\n",
+    ] {
+        assert!(plain.contains(line), "{plain}");
+    }
+    waits.seat = 2;
+    tell(&mut model, 2, Ok(waits));
+    let mut alone = status(1, "leader", 41, Some(1));
+    alone.live = 1;
+    tell(&mut model, 1, Ok(alone));
+    assert_eq!(Verdict::of(&model).text().0, "NO QUORUM", "who waits is no voter");
+}
+
+#[test]
 fn verdicts() {
     let mut model = three();
     tell(&mut model, 3, Err("timeout"));

@@ -26,7 +26,7 @@ pub enum Verdict {
         needed: u32,
         /// Voters there are.
         voters: u32,
-        /// Who does not answer, and why.
+        /// Who does not answer or takes no part, and why.
         missing: String,
     },
     /// Two nodes lead in the same term: that must never be.
@@ -49,7 +49,7 @@ impl Verdict {
             return Self::NoData(missing(model));
         };
         let needed = voters / 2 + 1;
-        let voting = fresh.iter().filter(|s| s.role != "learner").count();
+        let voting = fresh.iter().filter(|s| s.role != "learner" && s.role != "down").count();
         let live = u32::try_from(voting).unwrap_or(u32::MAX);
         let leads = |s: &&&Status| s.role == "leader";
         let Some(leader) = fresh.iter().filter(leads).max_by_key(|s| s.term) else {
@@ -117,7 +117,8 @@ impl Verdict {
 /// Who does not answer, and why.
 fn missing(model: &Model) -> String {
     let name = |n: &Node| n.seat.map_or_else(|| n.address.clone(), |seat| format!("n{seat}"));
-    let gone = model.nodes.iter().filter_map(|n| n.error.as_ref().map(|why| (n, why)));
+    let why = |n: &Node| n.error.clone().or_else(|| n.waits().map(str::to_owned));
+    let gone = model.nodes.iter().filter_map(|n| why(n).map(|why| (n, why)));
     let gone: Vec<String> = gone.map(|(n, why)| format!("{} ({why})", name(n))).collect();
     if gone.is_empty() { String::new() } else { format!("Missing: {}", gone.join(", ")) }
 }

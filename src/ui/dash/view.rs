@@ -158,6 +158,7 @@ fn row(model: &Model, node: &Node, width: usize) -> Line {
         let role = match node.status.as_deref().filter(|_| !stale).map(|s| s.role.as_str()) {
             Some("leader") if at == 0 => Role::Good,
             Some("candidate") if at == 0 => Role::Warning,
+            Some("down") if at == 0 => Role::Error,
             Some(_) => Role::Text,
             None if at == 0 && stale => Role::Error,
             None => Role::Stale,
@@ -176,12 +177,13 @@ fn row(model: &Model, node: &Node, width: usize) -> Line {
     }
     let used: usize = out.iter().map(|(text, _)| cells::width(text)).sum();
     let room = width.saturating_sub(used);
-    let (place, role) = match &node.error {
+    let why = node.error.as_deref().or_else(|| node.waits());
+    let (place, role) = match why {
         Some(why) => (format!("  {why}  {}", node.address), Role::Error),
         None => (format!("  {}", node.address), Role::Dim),
     };
     // The cause matters more than the address: where both do not fit, it stands alone.
-    let place = match &node.error {
+    let place = match why {
         Some(why) if cells::width(&place) > room => format!("  {why}"),
         _ => place,
     };

@@ -33,6 +33,9 @@ impl From<&Status> for pb::Status {
             links: s.links.clone(),
             fsyncs: s.fsyncs,
             resident_bytes: s.resident_bytes,
+            ready: s.ready,
+            reasons: s.reasons.clone(),
+            why: s.why.clone(),
         }
     }
 }
@@ -68,6 +71,9 @@ impl TryFrom<pb::Status> for Status {
             links: s.links,
             fsyncs: s.fsyncs,
             resident_bytes: s.resident_bytes,
+            ready: s.ready,
+            reasons: s.reasons,
+            why: s.why,
         })
     }
 }

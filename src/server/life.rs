@@ -1,0 +1,266 @@
+//! The life of a server: it opens its store, serves with a node on it, and where
+//! the database goes away it waits until that is back and serves again, in the same
+//! process and on the same port. It must not know what is said to clients.
+
+use super::accept::{self, Door};
+use super::config::{ServeError, ServerConfig};
+use super::hub::Hub;
+use super::opening::open;
+use super::password::Passwords;
+use super::replica::Replica;
+use super::session::Setup;
+use super::shared::{Shared, cluster_state};
+use super::waiting::Room;
+use super::{status, watchers};
+use crate::limits;
+use crate::raft::NodeConfig;
+use crate::raft::node::Node;
+use crate::raft::types::{EventKind, StopReason};
+use crate::store::Store;
+use crate::wire::message::{ClusterState, ServerAddress};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use tokio::net::TcpListener;
+use tokio::sync::{oneshot, watch};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Sessions and other tasks end within this time after the server was told to stop.
+const ENDING: Duration = Duration::from_secs(3);
+
+/// Runs a server until `stop` is cancelled, or until it cannot go on. `ready` is told once it
+/// listens and its node runs; whether there is a leader is another matter. From then on a
+/// database that does not answer ends nothing: the server waits for it and serves again.
+///
+/// # Errors
+/// See [`ServeError`]. Nothing is left running then, and the store is closed.
+pub async fn run(
+    config: ServerConfig,
+    stop: CancellationToken,
+    ready: oneshot::Sender<()>,
+) -> Result<(), ServeError> {
+    let store = open(&config, false).await?;
+    let door = match listen(&config).await {
+        Ok(listener) => Door::new(listener),
+        Err(error) => {
+            drop(store.close().await);
+            return Err(error);
+        }
+    };
+    let ready = Some(ready);
+    let mut life = Life { config, stop, door, ready, room: None, pause: limits::REOPEN_MIN };
+    let ended = life.go_on(store).await;
+    if let Some(room) = life.room.take() {
+        room.close().await;
+    }
+    ended
+}
+
+struct Life {
+    config: ServerConfig,
+    stop: CancellationToken,
+    door: Door,
+    /// To be told, once.
+    ready: Option<oneshot::Sender<()>>,
+    /// Open while there is no node, from the first time that one was given up.
+    room: Option<Room>,
+    /// The wait before the store is opened next.
+    pause: Duration,
+}
+
+impl Life {
+    /// Serves, and where the store is unavailable it waits and serves again.
+    async fn go_on(&mut self, mut store: Arc<dyn Store>) -> Result<(), ServeError> {
+        loop {
+            let begun = Instant::now();
+            let served = self.serve(Arc::clone(&store)).await;
+            let closed = store.close().await;
+            match served {
+                Err(ServeError::Unavailable(why)) if self.room.is_some() => {
+                    if begun.elapsed() > limits::REOPEN_MAX {
+                        self.pause = limits::REOPEN_MIN;
+                    }
+                    // What could not be written before cannot be written now.
+                    tracing::debug!(?closed, "the store is given up");
+                    drop(store);
+                    let Some(back) = self.wait(why).await? else { return Ok(()) };
+                    store = back;
+                }
+                served => {
+                    served?;
+                    return Ok(closed?);
+                }
+            }
+        }
+    }
+
+    /// Tries until the store can be opened; `None` when the server was told to stop.
+    async fn wait(&mut self, mut why: String) -> Result<Option<Arc<dyn Store>>, ServeError> {
+        tracing::warn!(%why, "clients are sent away until the database is back");
+        loop {
+            if let Some(room) = &self.room {
+                room.set_why(&why);
+            }
+            let again = async {
+                sleep(self.pause).await;
+                open(&self.config, true).await
+            };
+            let Some(opened) = self.stop.run_until_cancelled(again).await else { return Ok(None) };
+            self.pause = (self.pause * 2).min(limits::REOPEN_MAX);
+            match opened {
+                Ok(store) => {
+                    tracing::info!("the database is back");
+                    return Ok(Some(store));
+                }
+                Err(ServeError::Unavailable(text)) => {
+                    if text != why {
+                        tracing::warn!(why = %text, "the database is still not back");
+                    }
+                    why = text;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Serves until the node stops or the server is told to stop.
+    async fn serve(&mut self, store: Arc<dyn Store>) -> Result<(), ServeError> {
+        let hub = Hub::default();
+        let name = self.config.cluster_name.clone();
+        let (replica, state) = Replica::load(Arc::clone(&store), hub.clone(), name).await?;
+        let (passwords, thread) = Passwords::start()
+            .map_err(|error| ServeError::Failed(format!("no thread for passwords: {error}")))?;
+        let config = node_config(&self.config, &*store, self.ready.is_none());
+        let own = CancellationToken::new();
+        let node = Node::start(config, Arc::clone(&store), Box::new(replica), own)
+            .map_err(|error| ServeError::of_start(error, self.config.peer_listen))?;
+        let first = cluster_state(&node.status().borrow());
+        let (cluster_now, cluster) = watch::channel(first);
+        let setup = Setup {
+            cluster_name: self.config.cluster_name.clone(),
+            seat: self.config.seat,
+            servers: addresses(&self.config),
+            state,
+        };
+        let shared = Arc::new(Shared {
+            setup: Arc::new(setup),
+            node: node.clone(),
+            store,
+            hub,
+            passwords,
+            throttle: Default::default(),
+            placement: Default::default(),
+            marks: Default::default(),
+            held: Default::default(),
+            cluster,
+            stop: self.stop.child_token(),
+        });
+        let tasks = TaskTracker::new();
+        self.take_in(&shared, &tasks, cluster_now).await;
+        let reason = tokio::select! {
+            () = self.stop.cancelled() => None,
+            reason = node.stopping() => Some(reason),
+        };
+        if let Some(StopReason::Unavailable(_)) = &reason {
+            shared.stop.cancel();
+            self.room = Some(Room::open(self.door.clone(), status::statement(&shared)));
+        }
+        end(shared, tasks, &node, thread).await;
+        if let Some(room) = &self.room {
+            room.set_leader(leader_after(&node, self.config.seat));
+        }
+        reason.and_then(ServeError::of_stop).map_or(Ok(()), Err)
+    }
+
+    /// From now on clients are served.
+    async fn take_in(
+        &mut self,
+        shared: &Arc<Shared>,
+        tasks: &TaskTracker,
+        cluster_now: watch::Sender<ClusterState>,
+    ) {
+        if let Some(room) = self.room.take() {
+            room.close().await;
+        }
+        tasks.spawn(accept::accept(Arc::clone(shared), self.door.clone(), tasks.clone()));
+        tasks.spawn(watchers::marks(Arc::clone(shared)));
+        tasks.spawn(watchers::cluster(Arc::clone(shared), cluster_now));
+        if let Some(port) = self.config.discovery_port {
+            tasks.spawn(watchers::discovery(Arc::clone(shared), port));
+        }
+        if let Some(ready) = self.ready.take()
+            && ready.send(()).is_err()
+        {
+            tracing::debug!("nobody waits for the server to be ready");
+        }
+    }
+}
+
+/// Who leads after a node has stopped: whom it followed, or handed leadership over to.
+fn leader_after(node: &Node, own: u32) -> Option<u32> {
+    let (leader, term) = {
+        let status = node.status();
+        let status = status.borrow();
+        (status.leader, status.term)
+    };
+    let given = || {
+        let events = node.events();
+        let last = events.iter().rev().find(|event| event.kind == EventKind::Transfer)?;
+        last.peer.filter(|_| last.term + 1 >= term)
+    };
+    leader.filter(|seat| *seat != own).or_else(given)
+}
+
+/// Tells the clients, hands leadership over, and waits until nothing runs any more.
+async fn end(shared: Arc<Shared>, tasks: TaskTracker, node: &Node, thread: JoinHandle<()>) {
+    shared.stop.cancel();
+    tasks.close();
+    let handed_over = node.shutdown();
+    let (ended, ()) = tokio::join!(timeout(ENDING, tasks.wait()), handed_over);
+    if ended.is_err() {
+        tracing::warn!("some clients' connections did not end in time");
+    }
+    drop(shared);
+    let joined = tokio::task::spawn_blocking(move || thread.join());
+    if !matches!(timeout(ENDING, joined).await, Ok(Ok(Ok(())))) {
+        tracing::warn!("the password thread did not end in time");
+    }
+}
+
+async fn listen(config: &ServerConfig) -> Result<TcpListener, ServeError> {
+    let address = config.client_listen;
+    TcpListener::bind(address).await.map_err(|error| ServeError::Listen {
+        what: "clients",
+        address,
+        error,
+    })
+}
+
+/// `again`: this process had a node before. What that one was admitted with it has then.
+fn node_config(config: &ServerConfig, store: &dyn Store, again: bool) -> NodeConfig {
+    let identity = store.identity();
+    let has_joined = again && store.bounds().last.is_some();
+    NodeConfig {
+        cluster_name: config.cluster_name.clone(),
+        cluster: config.cluster,
+        seat: config.seat,
+        seats: config.seats.clone(),
+        listen: config.peer_listen,
+        incarnation: identity.incarnation,
+        raft_id: identity.raft_id,
+        rejoin: config.rejoin && !has_joined,
+        snapshot_log_bytes: config.snapshot_log_bytes,
+    }
+}
+
+fn addresses(config: &ServerConfig) -> Vec<ServerAddress> {
+    let address = |seat: &crate::raft::Seat| ServerAddress {
+        seat: seat.seat,
+        host: seat.host.clone(),
+        client: seat.client,
+        peer: seat.peer,
+    };
+    config.seats.iter().map(address).collect()
+}

@@ -1,0 +1,51 @@
+//! How a server comes to its store: at its start, and again when a database that
+//! did not answer is back. It must not know what is kept there.
+
+use super::config::{ServeError, ServerConfig, StoreSpec};
+use crate::chat::ids::ClusterId;
+use crate::store::embedded::{self, Embedded};
+use crate::store::{Store, StoreError};
+use std::path::Path;
+use std::sync::Arc;
+use tokio::task::spawn_blocking;
+
+/// Opens the store. `again`: this process had it open before.
+///
+/// # Errors
+/// [`ServeError::Unavailable`] where it may be tried again; others are for good.
+pub async fn open(config: &ServerConfig, again: bool) -> Result<Arc<dyn Store>, ServeError> {
+    match &config.store {
+        StoreSpec::Open(store) => {
+            // One that cannot be written to is not back.
+            store.persist().await?;
+            Ok(Arc::clone(store))
+        }
+        StoreSpec::Embedded => {
+            let (dir, seat, cluster) = (config.data.clone(), config.seat, config.cluster);
+            // What was joined with since then is not moved aside.
+            let rejoin = config.rejoin && !again;
+            // Away from the tasks that must not wait for the disk.
+            let opened = spawn_blocking(move || open_embedded(&dir, seat, cluster, rejoin)).await;
+            let failed = |why| ServeError::Failed(format!("opening the store: {why}"));
+            Ok(Arc::new(opened.map_err(failed)??))
+        }
+        StoreSpec::Mongo(_) => {
+            let text = "this program cannot keep its data in MongoDB yet: use --store embedded";
+            Err(ServeError::Config(text.to_owned()))
+        }
+    }
+}
+
+/// To rejoin, what is there is moved aside first: it must not be trusted with a vote.
+fn open_embedded(
+    dir: &Path,
+    seat: u32,
+    cluster: Option<ClusterId>,
+    rejoin: bool,
+) -> Result<Embedded, StoreError> {
+    if rejoin && dir.try_exists()? {
+        let moved = embedded::move_aside(dir)?;
+        tracing::warn!(to = %moved.to.display(), "moved the old data aside; joining anew");
+    }
+    embedded::open(dir, seat, cluster)
+}
