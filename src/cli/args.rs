@@ -174,8 +174,12 @@ pub struct BenchArgs {
     /// Servers that it starts itself
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=9))]
     pub servers: u32,
+    /// Where they keep their data: `embedded`, or a MongoDB server, on which each gets a
+    /// database of its own that is removed at the end
+    #[arg(long, value_name = "STORE", default_value = "embedded")]
+    pub store: String,
     /// A server of a running cluster, instead of own ones
-    #[arg(long, value_name = "HOST:PORT", conflicts_with = "servers")]
+    #[arg(long, value_name = "HOST:PORT", conflicts_with_all = ["servers", "store"])]
     pub server: Option<String>,
     /// Messages in all
     #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..))]

@@ -7,7 +7,9 @@ use super::signals::Signals;
 use crate::bench::{self, Job, Plan};
 use crate::client::Finding;
 use crate::client::status::status;
-use crate::demo::servers::Servers;
+use crate::config::StoreUrl;
+use crate::demo::servers::{CLUSTER, Servers};
+use crate::store::mongo::{self, Place};
 use anyhow::Context;
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
@@ -28,10 +30,11 @@ pub async fn run(args: &BenchArgs) -> Outcome {
 
 async fn measure(args: &BenchArgs) -> anyhow::Result<End> {
     // Held until the end: dropping it stops the servers and removes their data.
+    let stores = stores(args)?;
     let (own, servers) = match &args.server {
         Some(server) => (None, vec![server.clone()]),
         None => {
-            let own = Servers::start(args.servers, false).context("starting the servers")?;
+            let own = Servers::start_on(&stores, false).context("starting the servers")?;
             let addresses = own.addresses.clone();
             (Some(own), addresses)
         }
@@ -48,8 +51,12 @@ async fn measure(args: &BenchArgs) -> anyhow::Result<End> {
         finding: Finding { servers, ..Finding::default() },
         progress: !args.json && std::io::stderr().is_terminal(),
     };
-    let report = bench::run(&plan).await?;
-    drop(own);
+    let report = bench::run(&plan).await;
+    if own.is_some() {
+        drop(own);
+        remove(&stores).await?;
+    }
+    let report = report?;
     let mut out = std::io::stdout().lock();
     if args.json {
         writeln!(out, "{}", serde_json::to_string(&report)?)?;
@@ -57,6 +64,27 @@ async fn measure(args: &BenchArgs) -> anyhow::Result<End> {
         writeln!(out, "{}", report.text())?;
     }
     Ok(End::Done)
+}
+
+/// The store of each server: on a MongoDB server a database of its own.
+fn stores(args: &BenchArgs) -> anyhow::Result<Vec<StoreUrl>> {
+    let store = StoreUrl::parse(&args.store).map_err(|why| anyhow::anyhow!("--store: {why}"))?;
+    let run = rand::random::<u32>();
+    let of_seat = |seat| store.with_database(&format!("rustchat_bench_{run:08x}_{seat}"));
+    let stores: Result<Vec<_>, String> = (1..=args.servers).map(of_seat).collect();
+    stores.map_err(|why| anyhow::anyhow!("--store: {why}"))
+}
+
+/// Removes the databases of servers that have stopped.
+async fn remove(stores: &[StoreUrl]) -> anyhow::Result<()> {
+    for (seat, store) in (1..).zip(stores) {
+        if let StoreUrl::Mongo(url) = store {
+            let (url, cluster_name) = (url.clone(), CLUSTER.to_owned());
+            let place = Place { url, cluster_name, cluster: None, seat };
+            mongo::remove(&place).await.context("removing the servers' databases")?;
+        }
+    }
+    Ok(())
 }
 
 async fn wait_for_leader(servers: &[String]) -> anyhow::Result<()> {

@@ -35,8 +35,12 @@ pub async fn run(args: &ServeArgs) -> Outcome {
         Some(dir) => dir.clone(),
         None => config::dirs::data(&nodes.cluster, own.seat)?,
     };
-    let pristine = !data.exists();
     let config = server_config(args, &nodes, own, data)?;
+    // Of a database it is not known yet: the id is of use until it stands in nodes.conf.
+    let pristine = match config.store {
+        StoreSpec::Mongo(_) => config.cluster.is_none(),
+        _ => !config.data.exists(),
+    };
     let mut signals = Signals::new()?;
     let stop = CancellationToken::new();
     if args.until_stdin_closes {

@@ -81,6 +81,28 @@ impl StoreUrl {
     }
 }
 
+impl StoreUrl {
+    /// The same server with another database, which the URL itself must not name.
+    ///
+    /// # Errors
+    /// Says what to write instead, where the URL names one.
+    pub fn with_database(&self, name: &str) -> Result<Self, String> {
+        let Self::Mongo(url) = self else { return Ok(Self::Embedded) };
+        let (base, options) =
+            url.split_once('?').map_or((url.as_str(), None), |(b, o)| (b, Some(o)));
+        let base = base.trim_end_matches('/');
+        let after_scheme = base.split_once("://").map_or(base, |(_, rest)| rest);
+        if after_scheme.contains('/') {
+            return Err(format!(
+                "{:?} names a database; leave it out, each server gets one of its own",
+                without_password(url)
+            ));
+        }
+        let options = options.map(|options| format!("?{options}")).unwrap_or_default();
+        Ok(Self::Mongo(format!("{base}/{name}{options}")))
+    }
+}
+
 /// A URL as it may be shown: errors and logs must not carry passwords.
 fn without_password(url: &str) -> String {
     match (url.split_once("://"), url.rsplit_once('@')) {
@@ -161,6 +183,20 @@ mod tests {
         for bad in ["", "disk", "mongodb://", "mongodb:///", "http://h/", "Embedded"] {
             assert!(StoreUrl::parse(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_database_is_put_into_a_url_that_names_none() {
+        let mongo = |url: &str| StoreUrl::Mongo(url.to_owned());
+        for (url, with) in [
+            ("mongodb://h:1", "mongodb://h:1/d"),
+            ("mongodb://u:p@h:1,i:2/?replicaSet=r", "mongodb://u:p@h:1,i:2/d?replicaSet=r"),
+        ] {
+            assert_eq!(mongo(url).with_database("d"), Ok(mongo(with)));
+        }
+        assert_eq!(StoreUrl::Embedded.with_database("d"), Ok(StoreUrl::Embedded));
+        let error = mongo("mongodb://u:secret@h:1/taken").with_database("d").unwrap_err();
+        assert!(!error.contains("secret"), "{error}");
     }
 
     #[test]

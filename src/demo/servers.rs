@@ -2,6 +2,7 @@
 //! ports, in a directory of their own. They end with this process, however it ends: each
 //! stops when its standard input closes. It must not know who chats.
 
+use crate::config::StoreUrl;
 use anyhow::{Context, bail};
 use std::fmt::Write as _;
 use std::fs::{self, File};
@@ -34,14 +35,23 @@ impl Servers {
     /// # Errors
     /// The directory, the ports or the processes cannot be had.
     pub fn start(count: u32, keep: bool) -> anyhow::Result<Self> {
+        Self::start_on(&vec![StoreUrl::Embedded; count as usize], keep)
+    }
+
+    /// Starts one for each store, in a new directory, which is kept at the end if `keep`.
+    ///
+    /// # Errors
+    /// The directory, the ports or the processes cannot be had.
+    pub fn start_on(stores: &[StoreUrl], keep: bool) -> anyhow::Result<Self> {
         let dir = std::env::temp_dir().join(format!("rustchat-demo-{:08x}", rand::random::<u32>()));
         create_private(&dir).with_context(|| format!("the directory {}", dir.display()))?;
         let mut servers =
             Self { children: Vec::new(), dir, keep, addresses: Vec::new(), discovery: 0 };
+        let count = u32::try_from(stores.len())?;
         let conf = servers.configure(count).context("choosing free ports")?;
         let program = std::env::current_exe().context("finding this program")?;
-        for seat in 1..=count {
-            let child = servers.spawn(&program, &conf, seat);
+        for (seat, store) in (1..=count).zip(stores) {
+            let child = servers.spawn(&program, &conf, seat, store);
             let child = child.with_context(|| format!("starting server {seat}"))?;
             servers.children.push((seat, child));
         }
@@ -101,10 +111,19 @@ impl Servers {
         Ok(conf)
     }
 
-    fn spawn(&self, program: &Path, conf: &Path, seat: u32) -> anyhow::Result<Child> {
+    fn spawn(
+        &self,
+        program: &Path,
+        conf: &Path,
+        seat: u32,
+        store: &StoreUrl,
+    ) -> anyhow::Result<Child> {
         let mut command = Command::new(program);
         command.args(["serve", "--until-stdin-closes", "--node", &seat.to_string(), "--nodes"]);
         command.arg(conf).arg("--data").arg(self.dir.join(format!("server-{seat}")));
+        if let StoreUrl::Mongo(url) = store {
+            command.arg("--store").arg(url);
+        }
         command.stdin(Stdio::piped()).stdout(Stdio::null());
         command.stderr(File::create(log(&self.dir, seat))?);
         // A signal from the terminal is for the demo, which then stops its servers in order.

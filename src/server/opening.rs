@@ -4,6 +4,7 @@
 use super::config::{ServeError, ServerConfig, StoreSpec};
 use crate::chat::ids::ClusterId;
 use crate::store::embedded::{self, Embedded};
+use crate::store::mongo::{self, Mongo, Place};
 use crate::store::{Store, StoreError};
 use std::path::Path;
 use std::sync::Arc;
@@ -29,11 +30,24 @@ pub async fn open(config: &ServerConfig, again: bool) -> Result<Arc<dyn Store>, 
             let failed = |why| ServeError::Failed(format!("opening the store: {why}"));
             Ok(Arc::new(opened.map_err(failed)??))
         }
-        StoreSpec::Mongo(_) => {
-            let text = "this program cannot keep its data in MongoDB yet: use --store embedded";
-            Err(ServeError::Config(text.to_owned()))
-        }
+        StoreSpec::Mongo(url) => Ok(Arc::new(open_mongo(config, url, again).await?)),
     }
+}
+
+async fn open_mongo(config: &ServerConfig, url: &str, again: bool) -> Result<Mongo, StoreError> {
+    let place = Place {
+        url: url.to_owned(),
+        cluster_name: config.cluster_name.clone(),
+        cluster: config.cluster,
+        seat: config.seat,
+    };
+    if config.rejoin
+        && !again
+        && let Some(to) = mongo::move_aside(&place).await?
+    {
+        tracing::warn!(to, "moved the old data aside; joining anew");
+    }
+    mongo::open(&place).await
 }
 
 /// To rejoin, what is there is moved aside first: it must not be trusted with a vote.
