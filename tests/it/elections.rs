@@ -17,26 +17,32 @@ fn terms(cluster: &Cluster) -> Result<Vec<(u32, u64)>, String> {
     }
 }
 
+/// Requests for a vote and for a pre-vote on the wire so far.
+fn asked(cluster: &Cluster) -> [u64; 2] {
+    [MessageKind::Vote, MessageKind::PreVote].map(|kind| cluster.paths().seen(kind))
+}
+
 /// Starts servers 1 to `up` of every cluster and watches that nothing moves.
 fn stay_quiet(clusters: &mut [(Cluster, u32)]) {
     let mut before = Vec::new();
     for (cluster, up) in clusters.iter_mut() {
+        let asked = asked(cluster);
         (1..=*up).for_each(|seat| cluster.up(seat));
         let count = *up as usize;
         let terms = wait_until(Duration::from_secs(5), "the servers answer", || {
             terms(cluster).ok().filter(|terms| terms.len() == count)
         });
-        before.push((terms, cluster.paths().seen(MessageKind::Vote)));
+        before.push((terms, asked));
     }
     watch(QUIET, "no server asks for a vote and no term moves", || {
         for ((cluster, up), (terms_then, votes_then)) in clusters.iter().zip(&before) {
-            let votes = cluster.paths().seen(MessageKind::Vote);
+            let votes = asked(cluster);
             let now = terms(cluster)?;
             if (&now, &votes) != (terms_then, votes_then) {
                 return Err(format!(
-                    "{up} of {} up: terms {terms_then:?} then, {now:?} now, {} vote requests",
+                    "{up} of {} up: terms {terms_then:?} then, {now:?} now; requests for votes \
+                     and pre-votes {votes_then:?} then, {votes:?} now",
                     cluster.seats().len(),
-                    votes - votes_then
                 ));
             }
         }
