@@ -1,15 +1,16 @@
 //! What this node says of itself to the others, and whom it does not talk to: a
-//! data directory that was emptied, copied or set back. It must not know how
-//! hellos travel.
+//! data directory that was emptied, copied or set back. Also when that must be looked
+//! at anew. It must not know how hellos travel.
 
 use super::boot;
-use super::mesh::{Accept, MakeHello};
+use super::mesh::{Accept, MakeHello, When};
 use super::shared::{Shared, seat_of};
 use super::types::StopReason;
 use crate::store::Store;
 use crate::wire;
 use crate::wire::message::ServerAddress;
 use crate::wire::peer::PeerHello;
+use openraft::async_runtime::watch::WatchReceiver as _;
 use std::sync::Arc;
 
 /// In every refusal that only a new data directory cures; the refused node stops.
@@ -63,12 +64,17 @@ pub fn hello(shared: &Arc<Shared>) -> MakeHello {
 /// Says why there shall be no connection with a server.
 pub fn accept(shared: &Arc<Shared>) -> Accept {
     let shared = Arc::clone(shared);
-    Arc::new(move |theirs| {
+    Arc::new(move |theirs, when| {
         if theirs.rejoin {
             return Ok(());
         }
         known(&shared, theirs)?;
-        remembered(&shared, theirs)
+        match when {
+            When::Connecting => remembered(&shared, theirs),
+            // What was acknowledged was there then. While a snapshot takes the place of the log
+            // there may be less of that for a moment.
+            When::Connected => Ok(()),
+        }
     })
 }
 
@@ -77,7 +83,8 @@ fn known(shared: &Shared, theirs: &PeerHello) -> Result<(), String> {
     let Some(membership) = shared.membership() else { return Ok(()) };
     let seat = theirs.seat;
     if let Some(member) = membership.get_node(&theirs.raft_id) {
-        return match member.incarnation {
+        // Until the membership says it, the first one that was met counts.
+        return match member.incarnation.or_else(|| shared.met(theirs.raft_id)) {
             Some(known) if known != theirs.incarnation => Err(format!(
                 "the data directory of node {seat} is not the one that it joined the cluster \
                  with: {CURE}"
@@ -92,6 +99,30 @@ fn known(shared: &Shared, theirs: &PeerHello) -> Result<(), String> {
         ));
     }
     Ok(())
+}
+
+/// Has live connections judged again whenever the membership changes, and remembers whom this
+/// node has met, for as long as the node runs. `life::found` does so for the cluster's id.
+pub async fn review(shared: Arc<Shared>) {
+    let Some(mesh) = shared.mesh() else { return };
+    let Some(raft) = shared.wait_for_raft().await else { return };
+    let (mut peers, mut metrics) = (mesh.peers(), raft.server_metrics());
+    let mut before = None;
+    loop {
+        // Not before there are members: who has promised nothing may start anew as it likes.
+        let membership = *metrics.borrow_watched().membership_config.log_id();
+        if membership.is_some() {
+            shared.meet(peers.borrow_and_update().values());
+        }
+        if membership != before {
+            before = membership;
+            mesh.judge_again();
+        }
+        tokio::select! {
+            changed = peers.changed() => if changed.is_err() { return },
+            changed = metrics.changed() => if changed.is_err() { return },
+        }
+    }
 }
 
 /// They remember that this node acknowledged more than it has.

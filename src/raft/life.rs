@@ -229,13 +229,26 @@ fn view(shared: &Shared, raft: &Raft) -> View {
     }
 }
 
-/// Proposes the item that founds the cluster, once this node leads one without an identity,
-/// and writes the identity down when it is known.
+/// Proposes the item that founds the cluster, once this node leads one without an identity.
+/// When the identity is known it is written down, and the other servers are judged by it; a
+/// node that belongs to another cluster stops.
 pub async fn found(shared: Arc<Shared>, item: Bytes, submit: super::batch::Proposals) {
     let mut proposed_in = None;
     loop {
         if let Some((cluster, generation)) = shared.applied.known().identity {
             let stored = shared.store.identity();
+            let expected = stored.cluster.or(shared.config.cluster).unwrap_or(cluster);
+            if expected != cluster {
+                let text = format!(
+                    "the other servers belong to cluster {cluster}, but this node to {expected}: \
+                     compare `cluster_id` in nodes.conf, and the data directories"
+                );
+                shared.halt.stop(StopReason::NotOurs(text));
+                return;
+            }
+            if let Some(mesh) = shared.mesh() {
+                mesh.judge_again();
+            }
             let identity = Identity { cluster: Some(cluster), generation, ..stored };
             if stored == identity {
                 return;

@@ -10,7 +10,7 @@ use super::shared::{Leader, Shared};
 use super::tally::Tally;
 use super::types::{ElectionEvent, StartError, StopReason};
 use super::{Machine, NodeConfig, NodeStatus, ReadError, SubmitError};
-use super::{compact, hand_over, life, members, status};
+use super::{compact, greet, hand_over, life, members, status};
 use crate::store::Store;
 use bytes::Bytes;
 use std::sync::Arc;
@@ -225,6 +225,7 @@ impl Inner {
             shared.halt.stop(StopReason::Raft(error));
             return;
         }
+        self.spawn(greet::review(Arc::clone(shared)));
         self.spawn(life::campaign(Arc::clone(shared)));
         self.spawn(life::found(Arc::clone(shared), founding, self.proposals.clone()));
         std::future::pending::<()>().await;

@@ -9,6 +9,7 @@ use super::machine::{Applied, StateMachine};
 use super::mesh::Mesh;
 use super::tally::Tally;
 use crate::store::Store;
+use crate::wire::peer::PeerHello;
 use openraft::async_runtime::watch::WatchReceiver as _;
 use openraft::{Instant as _, RaftMetrics, ServerState};
 use std::collections::{BTreeMap, BTreeSet};
@@ -62,6 +63,14 @@ pub struct Shared {
     running: watch::Sender<bool>,
     heard: Mutex<Option<Instant>>,
     acknowledged: Mutex<BTreeMap<u64, u64>>,
+    met: Mutex<BTreeMap<u32, Met>>,
+}
+
+/// Who was met on a seat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Met {
+    raft_id: u64,
+    incarnation: [u8; 16],
 }
 
 impl Shared {
@@ -87,6 +96,7 @@ impl Shared {
             running: watch::Sender::new(false),
             heard: Mutex::new(None),
             acknowledged: Mutex::new(BTreeMap::new()),
+            met: Mutex::new(BTreeMap::new()),
         }
     }
 
@@ -179,6 +189,26 @@ impl Shared {
         let newest = membership.nodes().map(|(id, _)| *id).filter(|id| seat_of(*id) == seat).max();
         let all = self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner);
         newest.and_then(|id| all.get(&id)).copied().unwrap_or_default()
+    }
+
+    /// Remembers the data directories of live peers, the first one under each Raft id: only
+    /// that one can have kept what was promised under it. For as long as this process runs.
+    pub fn meet<'a>(&self, peers: impl Iterator<Item = &'a PeerHello>) {
+        let mut met = self.met.lock().unwrap_or_else(PoisonError::into_inner);
+        for hello in peers.filter(|hello| !hello.rejoin) {
+            let new = Met { raft_id: hello.raft_id, incarnation: hello.incarnation };
+            let known = met.entry(hello.seat).or_insert(new);
+            if known.raft_id < new.raft_id {
+                *known = new;
+            }
+        }
+    }
+
+    /// The data directory that was met under a Raft id.
+    pub fn met(&self, raft_id: u64) -> Option<[u8; 16]> {
+        let met = self.met.lock().unwrap_or_else(PoisonError::into_inner);
+        let met = met.get(&seat_of(raft_id)).filter(|met| met.raft_id == raft_id)?;
+        Some(met.incarnation)
     }
 
     /// This node wants to be admitted and is not yet.

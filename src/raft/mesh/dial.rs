@@ -1,9 +1,8 @@
 //! The lower seat's part: dials, keeps the connection, dials again when it is lost.
 //! It must not know what the connection is used for.
 
-use super::Company;
 use super::hello::{Ends, HelloError};
-use super::{door, hello};
+use super::{Company, When, door, hello};
 use crate::limits::{
     FRAME_BEFORE_LOGIN, PEER_BACKOFF_MAX, PEER_BACKOFF_MIN, PEER_CONNECT, PEER_FRAGMENT,
     PEER_HELLO, PEER_ORPHAN,
@@ -48,7 +47,7 @@ async fn once(
     let stream = timeout(PEER_CONNECT, TcpStream::connect(address)).await.map_err(late)??;
     let mut ends = prepare(stream)?;
     let ours = (company.hello)(seat);
-    let judge = |theirs: &_| company.judge(seat, theirs);
+    let judge = |theirs: &_| company.judge(seat, theirs, When::Connecting);
     let theirs = hello::greet(&mut ends, &ours, &judge);
     let theirs = timeout(PEER_HELLO, theirs).await.map_err(late)??;
     let number = company.shared.number();

@@ -3,7 +3,7 @@
 
 use super::connection::{Connection, Serving};
 use super::hello::{self, Ends, HelloError};
-use super::{Company, dial};
+use super::{Company, When, dial};
 use crate::limits::{PEER_BACKOFF_MIN, PEER_SILENCE, PEER_STRANGERS};
 use crate::wire::peer::PeerHello;
 use std::sync::Arc;
@@ -46,7 +46,7 @@ async fn let_in(
         if theirs.seat > company.shared.seat {
             return Err("the lower seat dials".to_owned());
         }
-        company.judge(theirs.seat, theirs)
+        company.judge(theirs.seat, theirs, When::Connecting)
     };
     let theirs = hello::welcome(&mut ends, &*company.hello, &judge);
     let theirs = tokio::time::timeout(PEER_SILENCE, theirs)
@@ -94,14 +94,14 @@ impl Drop for Gone<'_> {
 
 impl Company {
     /// Whether to talk to `theirs`, who was expected at `seat` (a guest: whom it claims to be).
-    pub(super) fn judge(&self, seat: u32, theirs: &PeerHello) -> Result<(), String> {
+    pub(super) fn judge(&self, seat: u32, theirs: &PeerHello, when: When) -> Result<(), String> {
         if theirs.seat != seat {
             return Err(format!("it is node {}, not node {seat}", theirs.seat));
         }
         if !self.shared.slots.contains_key(&seat) {
             return Err(format!("there is no other node {seat} in nodes.conf"));
         }
-        (self.accept)(theirs)
+        (self.accept)(theirs, when)
     }
 
     /// Remembers a refusal.

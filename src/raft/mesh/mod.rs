@@ -6,7 +6,7 @@
 //! ```text
 //! Mesh ── call, send ──→ Connection ── Link (fragments, lanes, credit) ──→ socket
 //! Handler ←── a task for each lane ──┘
-//! dial, door: make connections, hello: agree to talk
+//! dial, door: make connections, hello: agree to talk, review: still agree to talk
 //! ```
 //!
 //! Messages of the log, forward and snapshot lanes of one server are handed to the
@@ -20,6 +20,7 @@ mod dial;
 mod door;
 mod hello;
 mod link;
+mod review;
 #[cfg(test)]
 mod tests;
 
@@ -33,7 +34,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -54,7 +55,16 @@ pub type MakeHello = Arc<dyn Fn(u32) -> PeerHello + Send + Sync>;
 
 /// Says why there shall be no connection with a server, after the mesh's own checks
 /// (seat, cluster name and id, versions) have passed. The reason is told to the other side.
-pub type Accept = Arc<dyn Fn(&PeerHello) -> Result<(), String> + Send + Sync>;
+pub type Accept = Arc<dyn Fn(&PeerHello, When) -> Result<(), String> + Send + Sync>;
+
+/// When a hello is judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// It was said just now.
+    Connecting,
+    /// It was said when the connection was made, which lives; see [`Mesh::judge_again`].
+    Connected,
+}
 
 /// Takes the messages of the other servers.
 #[async_trait]
@@ -119,6 +129,7 @@ struct Shared {
     refusals: watch::Sender<BTreeMap<u32, PeerRefusal>>,
     numbers: AtomicU64,
     established: AtomicU64,
+    review: Notify,
     tasks: TaskTracker,
     shutdown: CancellationToken,
 }
@@ -162,6 +173,7 @@ impl Mesh {
             refusals: watch::Sender::default(),
             numbers: AtomicU64::new(0),
             established: AtomicU64::new(0),
+            review: Notify::new(),
             tasks: TaskTracker::new(),
             shutdown,
         });
@@ -170,6 +182,7 @@ impl Mesh {
             company.spawn(dial::keep(company.clone(), *seat));
         }
         company.spawn(door::keep(company.clone(), listener));
+        company.spawn(review::keep(company.clone()));
         shared.tasks.close();
         Ok(Self { shared })
     }
@@ -210,6 +223,13 @@ impl Mesh {
     #[must_use]
     pub fn refusals(&self) -> watch::Receiver<BTreeMap<u32, PeerRefusal>> {
         self.shared.refusals.subscribe()
+    }
+
+    /// Something has changed by which hellos are judged: those of the live connections are
+    /// judged again, soon, and who is refused now is disconnected. The other side hears why when
+    /// it says its next hello.
+    pub fn judge_again(&self) {
+        self.shared.review.notify_one();
     }
 
     /// How the connection with `seat` is doing; `None` where there is none.
@@ -275,6 +295,9 @@ impl Shared {
         self.established.fetch_add(1, Ordering::Relaxed);
         self.refusals.send_if_modified(|all| all.remove(&connection.seat).is_some());
         self.peers.send_modify(|all| drop(all.insert(connection.seat, connection.hello.clone())));
+        drop(current);
+        // What has changed since its hello was judged could not find it yet.
+        self.review.notify_one();
         true
     }
 

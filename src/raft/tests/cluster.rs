@@ -123,10 +123,10 @@ impl Cluster {
         self.start_with(seat, false).await;
     }
 
-    pub async fn start_with(&mut self, seat: u32, rejoin: bool) {
-        let store = Arc::clone(&self.stores[&seat]);
+    pub fn config(&self, seat: u32, rejoin: bool) -> NodeConfig {
+        let store = &self.stores[&seat];
         let own = self.seats.iter().find(|s| s.seat == seat).unwrap();
-        let config = NodeConfig {
+        NodeConfig {
             cluster_name: "west".into(),
             cluster: None,
             seat,
@@ -136,7 +136,12 @@ impl Cluster {
             raft_id: store.identity().raft_id,
             rejoin,
             snapshot_log_bytes: self.snapshot_log_bytes,
-        };
+        }
+    }
+
+    pub async fn start_with(&mut self, seat: u32, rejoin: bool) {
+        let store = Arc::clone(&self.stores[&seat]);
+        let config = self.config(seat, rejoin);
         let machine = Box::new(Journal::load(Arc::clone(&store)).await);
         let token = CancellationToken::new();
         let node = Node::start(config, store, machine, token.clone()).unwrap();
@@ -272,7 +277,8 @@ impl Cluster {
         }
     }
 
-    async fn wait(&self, what: &str, mut ready: impl FnMut() -> bool) {
+    /// Waits until something is so.
+    pub async fn wait(&self, what: &str, mut ready: impl FnMut() -> bool) {
         let deadline = tokio::time::Instant::now() + DEADLINE;
         while !ready() {
             let statuses = || self.nodes.keys().map(|s| self.status(*s)).collect::<Vec<_>>();

@@ -2,6 +2,7 @@
 
 mod cluster;
 mod elections;
+mod greet;
 mod machine;
 mod members;
 mod snapshots;

@@ -3,6 +3,7 @@
 mod lanes;
 mod paths;
 mod proxy;
+mod review;
 mod strangers;
 
 use super::*;
@@ -104,15 +105,24 @@ fn hello(seat: u32, to_seat: u32) -> PeerHello {
 }
 
 fn start_with(seat: u32, seats: &[Seat], handler: Arc<dyn Handler>, accept: Accept) -> Node {
+    start_saying(seat, seats, handler, accept, Arc::new(move |to| hello(seat, to)))
+}
+
+fn start_saying(
+    seat: u32,
+    seats: &[Seat],
+    handler: Arc<dyn Handler>,
+    accept: Accept,
+    hello: MakeHello,
+) -> Node {
     let token = CancellationToken::new();
     let listen = address(seats, seat);
     let config = MeshConfig { seat, seats: seats.to_vec(), listen };
-    let hello: MakeHello = Arc::new(move |to| hello(seat, to));
     Node { mesh: Mesh::start(config, hello, accept, handler, token.clone()).unwrap(), token }
 }
 
 fn start(seat: u32, seats: &[Seat], handler: Arc<dyn Handler>) -> Node {
-    start_with(seat, seats, handler, Arc::new(|_| Ok(())))
+    start_with(seat, seats, handler, Arc::new(|_, _| Ok(())))
 }
 
 /// Two servers; what the first sends to the second goes through a proxy.

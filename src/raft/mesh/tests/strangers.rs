@@ -10,17 +10,17 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 /// Counts how often it was asked, and refuses while told to.
-fn reluctant() -> (Accept, watch::Sender<bool>, watch::Receiver<u32>) {
+pub fn reluctant() -> (Accept, watch::Sender<bool>, watch::Receiver<u32>) {
     let (refuse, refuses) = watch::channel(true);
     let (asked, asks) = watch::channel(0);
-    let accept: Accept = Arc::new(move |_| {
+    let accept: Accept = Arc::new(move |_, _| {
         asked.send_modify(|n| *n += 1);
         if *refuses.borrow() { Err("its log was damaged".into()) } else { Ok(()) }
     });
     (accept, refuse, asks)
 }
 
-async fn until_refused(node: &Mesh, seat: u32, by_us: bool, reason: &str) {
+pub async fn until_refused(node: &Mesh, seat: u32, by_us: bool, reason: &str) {
     let mut refusals = node.refusals();
     let expected = PeerRefusal { by_us, reason: reason.into() };
     let what = format!("node {} knows that {seat}: {reason}", node.shared.seat);
