@@ -52,6 +52,9 @@ pub const PROPOSAL_BYTES: usize = 16 * 1024 * 1024;
 /// What an entry counts beside its payload towards the next snapshot, in bytes: its place in
 /// memory until it is purged, so that many small entries bring one too.
 pub const LOG_ENTRY_COST: u64 = 600;
+/// Bytes of one file of the log. The entries of the newest file stay in memory, so this bounds
+/// memory as well.
+pub const LOG_FILE_BYTES: usize = 8 * 1024 * 1024;
 /// Log bytes since the last snapshot that bring the next one.
 pub const SNAPSHOT_LOG_BYTES: u64 = 64 * 1024 * 1024;
 

@@ -61,6 +61,9 @@ pub struct ServeArgs {
     /// Log bytes that bring a snapshot, for tests
     #[arg(long, hide = true, value_name = "BYTES")]
     pub snapshot_log_bytes: Option<u64>,
+    /// Bytes of one file of the log, for tests
+    #[arg(long, hide = true, value_name = "BYTES")]
+    pub log_file_bytes: Option<usize>,
 }
 
 /// How a client finds its cluster and who it is.

@@ -109,6 +109,7 @@ fn server_config(
         },
         rejoin: args.rejoin,
         snapshot_log_bytes: args.snapshot_log_bytes.unwrap_or(limits::SNAPSHOT_LOG_BYTES),
+        log_file_bytes: args.log_file_bytes.unwrap_or(limits::LOG_FILE_BYTES),
     })
 }
 

@@ -46,6 +46,8 @@ pub struct ServerConfig {
     pub rejoin: bool,
     /// Log bytes since the last snapshot that bring the next one.
     pub snapshot_log_bytes: u64,
+    /// Bytes of one file of the embedded store's log.
+    pub log_file_bytes: usize,
 }
 
 /// Why a server did not start, or stopped; each with what to do.

@@ -2,11 +2,9 @@
 //! did not answer is back. It must not know what is kept there.
 
 use super::config::{ServeError, ServerConfig, StoreSpec};
-use crate::chat::ids::ClusterId;
 use crate::store::embedded::{self, Embedded};
 use crate::store::mongo::{self, Mongo, Place};
 use crate::store::{Store, StoreError};
-use std::path::Path;
 use std::sync::Arc;
 use tokio::task::spawn_blocking;
 
@@ -22,11 +20,11 @@ pub async fn open(config: &ServerConfig, again: bool) -> Result<Arc<dyn Store>, 
             Ok(Arc::clone(store))
         }
         StoreSpec::Embedded => {
-            let (dir, seat, cluster) = (config.data.clone(), config.seat, config.cluster);
+            let mut config = config.clone();
             // What was joined with since then is not moved aside.
-            let rejoin = config.rejoin && !again;
+            config.rejoin &= !again;
             // Away from the tasks that must not wait for the disk.
-            let opened = spawn_blocking(move || open_embedded(&dir, seat, cluster, rejoin)).await;
+            let opened = spawn_blocking(move || open_embedded(&config)).await;
             let failed = |why| ServeError::Failed(format!("opening the store: {why}"));
             Ok(Arc::new(opened.map_err(failed)??))
         }
@@ -51,15 +49,11 @@ async fn open_mongo(config: &ServerConfig, url: &str, again: bool) -> Result<Mon
 }
 
 /// To rejoin, what is there is moved aside first: it must not be trusted with a vote.
-fn open_embedded(
-    dir: &Path,
-    seat: u32,
-    cluster: Option<ClusterId>,
-    rejoin: bool,
-) -> Result<Embedded, StoreError> {
-    if rejoin && dir.try_exists()? {
+fn open_embedded(config: &ServerConfig) -> Result<Embedded, StoreError> {
+    let dir = &config.data;
+    if config.rejoin && dir.try_exists()? {
         let moved = embedded::move_aside(dir)?;
         tracing::warn!(to = %moved.to.display(), "moved the old data aside; joining anew");
     }
-    embedded::open(dir, seat, cluster)
+    embedded::open_with(dir, config.seat, config.cluster, config.log_file_bytes)
 }

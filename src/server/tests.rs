@@ -49,6 +49,7 @@ async fn start(own: u8) -> Running {
         store: StoreSpec::Open(Arc::new(Memory::new(1))),
         rejoin: false,
         snapshot_log_bytes: limits::SNAPSHOT_LOG_BYTES,
+        log_file_bytes: limits::LOG_FILE_BYTES,
     };
     let stop = CancellationToken::new();
     let (ready, is_ready) = oneshot::channel();

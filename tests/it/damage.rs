@@ -2,9 +2,7 @@
 //! error and exit code, never a silent start with less, and no vote on the wire.
 
 use crate::harness::{Cluster, Path as Way, program, wait_until};
-use rustchat::wire::peer::MessageKind;
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::Duration;
@@ -25,57 +23,21 @@ fn newest_chunk(data: &Path) -> PathBuf {
     files.pop().expect("a log file")
 }
 
-/// What is done to the newest file of a log, its name, and whether it may have been only the
-/// torn end of a write: then the server may also start, if it has everything.
-type Damage = (&'static str, fn(&Path), bool);
-
-/// Ways to damage the newest file of a log: each a row of what disks and crashes do.
-fn damages() -> Vec<Damage> {
-    fn at(path: &Path, change: impl Fn(&mut [u8], usize)) {
-        let mut file = OpenOptions::new().read(true).write(true).open(path).unwrap();
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).unwrap();
-        let used = bytes.iter().rposition(|b| *b != 0).unwrap();
-        change(&mut bytes, used);
-        file.seek(SeekFrom::Start(0)).unwrap();
-        file.write_all(&bytes).unwrap();
-        file.set_len(bytes.len() as u64).unwrap();
-    }
-    fn cut(path: &Path, part: usize) {
-        let length = std::fs::metadata(path).unwrap().len();
-        let file = OpenOptions::new().write(true).open(path).unwrap();
-        file.set_len(length * part as u64 / 4).unwrap();
-    }
-    vec![
-        ("a bit flips in the middle", |p| at(p, |b, used| b[used / 2] ^= 1), false),
-        (
-            "512 bytes are zero in the middle",
-            |p| at(p, |b, used| b[used / 2..].iter_mut().take(512).for_each(|byte| *byte = 0)),
-            false,
-        ),
-        ("all is zero from the middle on", |p| at(p, |b, used| b[used / 2..].fill(0)), false),
-        ("half the file is missing", |p| cut(p, 2), false),
-        ("the file is empty", |p| cut(p, 0), false),
-        ("the file is gone", |p| std::fs::remove_file(p).unwrap(), false),
-        ("the last bit flips", |p| at(p, |b, used| b[used] ^= 0x80), true),
-        ("garbage follows", |p| append(p, &[0xa5; 4096]), true),
-        ("zeros follow", |p| append(p, &[0; 4096]), true),
+/// A few ways to damage the newest file of a log; `log_damage` has them all.
+fn damages() -> [(&'static str, fn(&Path)); 3] {
+    [
+        ("a bit flips in the middle", |path| {
+            let mut bytes = std::fs::read(path).unwrap();
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 1;
+            std::fs::write(path, bytes).unwrap();
+        }),
+        ("half the file is missing", |path| {
+            let length = std::fs::metadata(path).unwrap().len();
+            OpenOptions::new().write(true).open(path).unwrap().set_len(length / 2).unwrap();
+        }),
+        ("the file is gone", |path| std::fs::remove_file(path).unwrap()),
     ]
-}
-
-fn append(path: &Path, bytes: &[u8]) {
-    OpenOptions::new().append(true).open(path).unwrap().write_all(bytes).unwrap();
-}
-
-/// Whether a server follows, or ends.
-fn starts(cluster: &mut Cluster, seat: u32) -> bool {
-    wait_until(FIND_OUT, "the server follows or ends", || {
-        if !cluster.node(seat).runs() {
-            return Some(false);
-        }
-        let node = cluster.status().into_iter().find(|node| node.seat == seat)?;
-        (node.reachable && node.json["leader"].is_string()).then_some(true)
-    })
 }
 
 /// Whatever happens to the newest file of a voter's log, it does not vote with less than it
@@ -87,7 +49,7 @@ fn a_damaged_log_does_not_vote_and_rejoins() {
     cluster.leader();
     bob.register();
     let mut sent = 0;
-    for (what, damage, torn) in damages() {
+    for (what, damage) in damages() {
         let lines = ["before"; 40];
         alice.send("bob", &lines);
         sent += lines.len();
@@ -100,17 +62,13 @@ fn a_damaged_log_does_not_vote_and_rejoins() {
         let data = cluster.node(victim).data.clone();
         damage(&newest_chunk(&data));
 
-        let votes = cluster.paths().seen_from(victim, MessageKind::Vote);
+        let votes = cluster.paths().votes_of(victim);
         cluster.up(victim);
-        if torn && starts(&mut cluster, victim) {
-            assert_eq!(cluster.same_state().len(), 3, "{what}: it started with everything");
-            continue;
-        }
         let status = cluster.node(victim).ended(FIND_OUT);
         let log = cluster.node(victim).wrote("log");
         assert_eq!(status.code(), Some(DAMAGED), "{what}: {log}");
         assert!(log.contains("--rejoin"), "{what}: the way out is named: {log}");
-        assert_eq!(cluster.paths().seen_from(victim, MessageKind::Vote), votes, "{what}: no vote");
+        assert_eq!(cluster.paths().votes_of(victim), votes, "{what}: no vote");
 
         cluster.node(victim).start(&["--rejoin"]);
         wait_until(
@@ -138,13 +96,13 @@ fn an_emptied_directory_is_refused_and_rejoins() {
     cluster.kill(victim);
     let data = cluster.node(victim).data.clone();
     std::fs::remove_dir_all(&data).unwrap();
-    let votes = cluster.paths().seen_from(victim, MessageKind::Vote);
+    let votes = cluster.paths().votes_of(victim);
     cluster.up(victim);
     let status = cluster.node(victim).ended(FIND_OUT);
     let log = cluster.node(victim).wrote("log");
     assert_eq!(status.code(), Some(DAMAGED), "{log}");
     assert!(log.contains("--rejoin"), "{log}");
-    assert_eq!(cluster.paths().seen_from(victim, MessageKind::Vote), votes);
+    assert_eq!(cluster.paths().votes_of(victim), votes);
     cluster.node(victim).start(&["--rejoin"]);
     wait_until(Duration::from_secs(20), "the server is a voter again", || {
         let node = cluster.status().into_iter().find(|node| node.seat == victim)?;

@@ -54,7 +54,10 @@ fn stay_quiet(clusters: &mut [(Cluster, u32)]) {
 fn complete(clusters: &mut [(Cluster, u32)]) {
     for (cluster, up) in clusters {
         (*up + 1..=3).for_each(|seat| cluster.up(seat));
-        cluster.leader();
+        let leader = cluster.leader().seat;
+        let others = cluster.seats().into_iter().filter(|seat| *seat != leader);
+        let granted: u64 = others.map(|seat| cluster.paths().granted_by(seat)).sum();
+        assert!(granted > 0, "votes are seen on the wire");
     }
 }
 

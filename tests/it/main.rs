@@ -19,6 +19,7 @@ mod demo;
 mod elections;
 mod exactly_once;
 mod full_disk;
+mod log_damage;
 mod mesh;
 mod namespaces;
 mod overload;

@@ -161,6 +161,12 @@ const TABLE: &[Damage] = &[
             b[n - 300..].fill(0);
         });
     }),
+    ("older chunk: empty", Outcome::Refused, |dir| edit(&chunks(dir)[1], Vec::clear)),
+    ("oldest chunk: empty", Outcome::Refused, |dir| edit(&chunks(dir)[0], Vec::clear)),
+    ("last chunk but one: empty", Outcome::Refused, |dir| {
+        let all = chunks(dir);
+        edit(&all[all.len() - 2], Vec::clear);
+    }),
     ("newest: a payload bit", Outcome::Refused, |dir| {
         let at = middle(&newest(dir));
         edit(&newest(dir), |b| b[at + 30] ^= 1);

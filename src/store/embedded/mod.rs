@@ -30,6 +30,7 @@ use super::tables::{self, Page};
 use super::{Identity, OnDurable, Store, StoreError};
 use crate::chat::ids::{ClusterId, ConversationId, DeviceId, Group};
 use crate::chat::write::{SentIndex, Write};
+use crate::limits;
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::io;
@@ -51,13 +52,26 @@ struct Inner {
 }
 
 /// Opens the store in `dir` for this seat; makes it where there is none. Blocks while the log
-/// is read. `cluster` is the id that `nodes.conf` gives, if any.
+/// is read. `cluster` is the id that `nodes.conf` gives, if any. See also [`open_with`].
 ///
 /// # Errors
 /// `NotOurs` where another process uses the directory or it belongs to another cluster or
 /// seat, `Corrupt` where it holds less than this node promised, `Io` where the disk fails.
 pub fn open(dir: &Path, seat: u32, cluster: Option<ClusterId>) -> Result<Embedded, StoreError> {
-    recover::open(dir, seat, cluster, records::CHUNK_BYTES)
+    open_with(dir, seat, cluster, limits::LOG_FILE_BYTES)
+}
+
+/// The same with files of the log that are about `log_file_bytes` long.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_with(
+    dir: &Path,
+    seat: u32,
+    cluster: Option<ClusterId>,
+    log_file_bytes: usize,
+) -> Result<Embedded, StoreError> {
+    recover::open(dir, seat, cluster, log_file_bytes)
 }
 
 impl Embedded {

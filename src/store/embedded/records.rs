@@ -1,6 +1,7 @@
 //! The log's records as `raft-log` keeps them: their types, their encoding, and
 //! reading them all without opening the log. It must not know what a payload is.
 
+use crate::limits;
 use crate::store::record::{LogEntry, LogId, Vote};
 use bytes::Bytes;
 use raft_log::chunked_wal::WALRecord;
@@ -15,9 +16,6 @@ use std::time::Duration;
 
 /// Appends that arrive within this time share a sync. Zero would give each its own.
 const GROUP_WAIT: Duration = Duration::from_micros(20);
-/// Bytes of a chunk file. The entries of the newest chunk stay in memory, so this bounds
-/// memory as well.
-pub(super) const CHUNK_BYTES: usize = 8 << 20;
 /// Payload bytes of older chunks kept in memory.
 const CACHE_BYTES: usize = 8 << 20;
 /// Buffer for reading a chunk at start.
@@ -177,7 +175,7 @@ impl Scan {
 
     /// Reads all records of the log in `dir`, which must not be open.
     pub(in crate::store) fn read(dir: &Path, payloads: bool) -> io::Result<Self> {
-        let config = config(dir, CHUNK_BYTES)?;
+        let config = config(dir, limits::LOG_FILE_BYTES)?;
         let mut scan = Self::default();
         let mut chunk_end = None;
         Dump::<Records>::new(Arc::clone(&config))?.write_with(|chunk, number, record| {

@@ -17,7 +17,7 @@ use raft_log::RaftLog;
 use raft_log::api::raft_log_writer::RaftLogWriter as _;
 use std::fs::OpenOptions;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, mpsc};
 
@@ -80,6 +80,9 @@ fn same_directory(dir: &Path, identity: &Identity, marks: &Marks) -> Result<(), 
 /// Opens the log, cuts a torn tail, and checks that all that was promised is there.
 fn open_log(dir: &Path, marks: &Marks, chunk_bytes: usize) -> Result<RaftLog<Records>, StoreError> {
     let path = dir.join(LOG);
+    if let Some(file) = empty_file(&path)? {
+        return Err(corrupt(dir, format_args!("{} is empty", file.display())));
+    }
     let log = match open_files(&path, chunk_bytes) {
         Ok(log) => log,
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(dir::in_use(dir)),
@@ -93,6 +96,21 @@ fn open_log(dir: &Path, marks: &Marks, chunk_bytes: usize) -> Result<RaftLog<Rec
         look_at(&log, marks).map_err(|error| corrupt(dir, format_args!("the log: {error}")))?;
     seen.keep(marks).map_err(|what| corrupt(dir, what))?;
     Ok(log)
+}
+
+/// A file of the log that holds nothing although there is a newer one. `raft-log` would panic.
+fn empty_file(log: &Path) -> io::Result<Option<PathBuf>> {
+    let mut files = Vec::new();
+    for file in std::fs::read_dir(log)? {
+        let file = file?;
+        if file.path().extension().is_some_and(|extension| extension == "wal") {
+            files.push((file.file_name(), file.path(), file.metadata()?.len()));
+        }
+    }
+    files.sort();
+    // Of the newest one a crash may have left the name alone.
+    files.pop();
+    Ok(files.into_iter().find_map(|(_, path, length)| (length == 0).then_some(path)))
 }
 
 /// Cuts the newest file where it cannot be read any more, if everything promised stands before.

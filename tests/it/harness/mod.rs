@@ -14,7 +14,7 @@ mod raw;
 mod wait;
 
 pub use cluster::{Cluster, LEADER, NodeStatus};
-pub use node::{program, signal};
+pub use node::{copy, program, signal};
 pub use person::{Person, Said, texts};
 pub use proxy::Path;
 pub use pty::Terminal;

@@ -5,6 +5,7 @@
 use super::place::Place;
 use rustchat::wire::frame::Decoder;
 use rustchat::wire::peer::{MessageKind, PeerFrame, PeerHello};
+use rustchat::wire::raft::VoteAnswer;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -45,6 +46,9 @@ struct State {
     paths: BTreeMap<(u32, u32), Path>,
     /// Questions seen, per direction and kind.
     counts: BTreeMap<(u32, u32, MessageKind), u64>,
+    /// All frames seen and votes and pre-votes granted, by the server that sent them.
+    frames: BTreeMap<u32, u64>,
+    granted: BTreeMap<u32, u64>,
     /// Connections between servers that are open now, as (dialler, listener, number).
     open: BTreeSet<(u32, u32, u64)>,
     next: u64,
@@ -57,6 +61,23 @@ impl Shared {
 
     fn path(&self, from: u32, to: u32) -> Path {
         self.state().paths.get(&(from, to)).copied().unwrap_or(Path::Open)
+    }
+}
+
+impl State {
+    fn count(&mut self, from: u32, to: u32, frame: &PeerFrame) {
+        *self.frames.entry(from).or_default() += 1;
+        match (frame.kind, frame.answer) {
+            (Some(kind), false) if !frame.more => {
+                *self.counts.entry((from, to, kind)).or_default() += 1;
+            }
+            (Some(MessageKind::Vote | MessageKind::PreVote), true) => {
+                let answer = VoteAnswer::decode(frame.payload.clone());
+                let granted = answer.is_ok_and(|answer| answer.granted);
+                *self.granted.entry(from).or_default() += u64::from(granted);
+            }
+            _ => {}
+        }
     }
 }
 
@@ -111,6 +132,22 @@ impl Proxies {
         let state = self.shared.state();
         let own = |(from, _, k): &(u32, u32, MessageKind)| *from == seat && *k == kind;
         state.counts.iter().filter(|(key, _)| own(key)).map(|(_, n)| n).sum()
+    }
+
+    /// Votes and pre-votes that one server has asked for or granted so far.
+    pub fn votes_of(&self, seat: u32) -> u64 {
+        let asked = [MessageKind::Vote, MessageKind::PreVote];
+        self.granted_by(seat) + asked.map(|kind| self.seen_from(seat, kind)).iter().sum::<u64>()
+    }
+
+    /// Votes and pre-votes that one server has granted so far.
+    pub fn granted_by(&self, seat: u32) -> u64 {
+        self.shared.state().granted.get(&seat).copied().unwrap_or_default()
+    }
+
+    /// Frames of any kind, answers too, that one server has sent to others so far.
+    pub fn frames_of(&self, seat: u32) -> u64 {
+        self.shared.state().frames.get(&seat).copied().unwrap_or_default()
     }
 
     /// Connections between servers that are open now, as (lower seat, higher seat).
@@ -266,11 +303,8 @@ impl Link {
             let (Ok(frame), Some(dialler)) = (PeerFrame::decode(&frame), self.dialler()) else {
                 continue;
             };
-            if let (Some(kind), false, false) = (frame.kind, frame.answer, frame.more) {
-                let (a, b) =
-                    if forth { (dialler, self.listener) } else { (self.listener, dialler) };
-                *self.shared.state().counts.entry((a, b, kind)).or_default() += 1;
-            }
+            let (a, b) = if forth { (dialler, self.listener) } else { (self.listener, dialler) };
+            self.shared.state().count(a, b, &frame);
         }
     }
 
