@@ -1,6 +1,7 @@
 //! Clients are spread over the followers in turn.
 
 use crate::harness::{Cluster, Raw, wait_until};
+use bytes::Bytes;
 use rustchat::chat::ids::DeviceId;
 use rustchat::wire::message::ServerMsg;
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,7 +12,7 @@ use std::time::Duration;
 #[test]
 fn a_hundred_clients_are_spread_evenly() {
     let mut cluster = Cluster::start(5);
-    let leader = cluster.leader().seat;
+    let leader = all_take_part(&cluster, 4);
     let spread = place(&cluster, leader, 100);
     assert_eq!(spread.len(), 4, "the followers alone serve: {spread:?}");
     assert!(!spread.contains_key(&leader), "{spread:?}");
@@ -31,9 +32,8 @@ fn a_hundred_clients_are_spread_evenly() {
 
     cluster.up(gone);
     cluster.kill(leader);
-    let next = cluster.leader().seat;
     cluster.same_state();
-    all_take_part(&cluster, next, 3);
+    let next = all_take_part(&cluster, 3);
     let spread = place(&cluster, next, 99);
     assert_eq!(spread.len(), 3, "{spread:?}");
     even(&spread);
@@ -61,42 +61,99 @@ fn placed(cluster: &Cluster, leader: u32, n: u8) -> u32 {
     })
 }
 
-/// A hundred people who stay: what the servers themselves count is even within one.
+/// A hundred people who stay: what the servers themselves count is even within one; also when
+/// those of a server that was killed have come back, and when all have after a change of leader.
 #[test]
 fn the_sessions_of_a_hundred_clients_are_even() {
-    let cluster = Cluster::start(3);
-    let leader = cluster.leader().seat;
-    all_take_part(&cluster, leader, 2);
-    let people: Vec<Raw> = (0..100)
-        .map(|n| {
-            let seat = placed(&cluster, leader, n);
-            let mut raw = Raw::connect(cluster.address(seat), DeviceId([n; 16]));
-            raw.register(&format!("user{n}"), "a password");
-            raw
-        })
-        .collect();
-    let sessions: BTreeMap<u32, u64> = cluster
-        .status()
-        .iter()
-        .map(|node| (node.seat, node.json["sessions"].as_u64().unwrap()))
-        .collect();
-    assert_eq!(sessions.values().sum::<u64>(), people.len() as u64, "{sessions:?}");
-    assert_eq!(sessions[&leader], 0, "the leader serves nobody while others do: {sessions:?}");
-    assert!(
-        sessions.values().filter(|count| **count > 0).all(|count| *count == 50),
-        "{sessions:?}"
-    );
-}
+    let mut cluster = Cluster::start(5);
+    let leader = all_take_part(&cluster, 4);
+    let mut people: Vec<Member> = (0..100).map(|n| Member::register(&cluster, leader, n)).collect();
+    even_sessions(&cluster, leader, 4, 100);
 
-/// Waits until a new leader has heard how far its `count` followers are, and uses them all.
-fn all_take_part(cluster: &Cluster, leader: u32, count: usize) {
-    wait_until(Duration::from_secs(5), "the new leader uses every follower", || {
-        let named: BTreeSet<u32> = (0..5).map(|n| placed(cluster, leader, n)).collect();
-        (named.len() == count).then_some(())
+    let gone = cluster.seats().into_iter().find(|seat| *seat != leader).unwrap();
+    cluster.kill(gone);
+    assert_eq!(all_take_part(&cluster, 3), leader);
+    for person in people.iter_mut().filter(|person| person.seat == gone) {
+        person.come_back(&cluster, leader);
+    }
+    even_sessions(&cluster, leader, 3, 100);
+
+    cluster.up(gone);
+    cluster.leader();
+    cluster.kill(leader);
+    cluster.leader();
+    let next = all_take_part(&cluster, 3);
+    people.iter_mut().for_each(|person| person.leave());
+    wait_until(Duration::from_secs(5), "all have left", || {
+        (sessions(&cluster).values().sum::<u64>() == 0).then_some(())
     });
+    people.iter_mut().for_each(|person| person.come_back(&cluster, next));
+    even_sessions(&cluster, next, 3, 100);
 }
 
-fn even(spread: &BTreeMap<u32, u32>) {
+/// Somebody with one device, who goes where the leader says.
+struct Member {
+    name: String,
+    device: u8,
+    token: Bytes,
+    seat: u32,
+    raw: Option<Raw>,
+}
+
+impl Member {
+    fn register(cluster: &Cluster, leader: u32, device: u8) -> Self {
+        let name = format!("user{device}");
+        let seat = placed(cluster, leader, device);
+        let mut raw = Raw::connect(cluster.address(seat), DeviceId([device; 16]));
+        raw.register(&name, "a password");
+        raw.resume(vec![]);
+        Self { name, device, token: raw.token.clone(), seat, raw: Some(raw) }
+    }
+
+    fn come_back(&mut self, cluster: &Cluster, leader: u32) {
+        self.seat = placed(cluster, leader, self.device);
+        let mut raw = Raw::connect(cluster.address(self.seat), DeviceId([self.device; 16]));
+        raw.token_login(&self.name, self.token.clone());
+        raw.resume(vec![]);
+        self.raw = Some(raw);
+    }
+
+    fn leave(&mut self) {
+        self.raw = None;
+    }
+}
+
+/// How many sessions each server that runs says it has.
+fn sessions(cluster: &Cluster) -> BTreeMap<u32, u64> {
+    let all = cluster.status();
+    let running = all.iter().filter(|node| node.reachable);
+    running.map(|node| (node.seat, node.json["sessions"].as_u64().unwrap())).collect()
+}
+
+/// Waits until all `clients` are counted, and then looks how they are spread over the `count`
+/// followers: connections that were only redirected may still be closing.
+fn even_sessions(cluster: &Cluster, leader: u32, count: usize, clients: u64) {
+    let mut all = wait_until(Duration::from_secs(5), "every client is counted once", || {
+        Some(sessions(cluster)).filter(|all| all.values().sum::<u64>() == clients)
+    });
+    let own = all.remove(&leader);
+    assert_eq!(own, Some(0), "the leader serves nobody while others do: {all:?}");
+    assert_eq!(all.len(), count, "{all:?}");
+    even(&all);
+}
+
+/// Waits until a leader has heard how far its `count` followers are, and uses them all. Which
+/// one leads may change while the servers start.
+fn all_take_part(cluster: &Cluster, count: usize) -> u32 {
+    wait_until(Duration::from_secs(5), "the leader uses every follower", || {
+        let leader = cluster.agreed()?.seat;
+        let named: BTreeSet<u32> = (0..5).map(|n| placed(cluster, leader, n)).collect();
+        (named.len() == count).then_some(leader)
+    })
+}
+
+fn even<T: Copy + Ord + Into<u64>>(spread: &BTreeMap<u32, T>) {
+    let spread: BTreeMap<_, u64> = spread.iter().map(|(seat, n)| (seat, (*n).into())).collect();
     let (low, high) = (spread.values().min().unwrap(), spread.values().max().unwrap());
     assert!(high - low <= 1, "{spread:?}");
 }
