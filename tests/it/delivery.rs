@@ -1,10 +1,10 @@
 //! What a session is sent: the unread and not the history, live messages
 //! wherever both are, marks, and patience with a reader that stops reading.
 
-use crate::harness::{Cluster, Raw, wait_until, watch};
+use crate::harness::{Cluster, NodeStatus, Raw, wait_until, watch};
 use rustchat::chat::command::Target;
 use rustchat::chat::ids::{ConversationId, DeviceId};
-use rustchat::wire::message::{ClientMsg, ConversationInfo, MarkEntry, ServerMsg};
+use rustchat::wire::message::{ClientMsg, ConversationInfo, Cursor, MarkEntry, ServerMsg};
 use std::time::{Duration, Instant};
 
 /// Two raw people on two servers, alice first.
@@ -151,4 +151,84 @@ fn a_reader_that_stops_reading_stays_and_catches_up() {
         }
         (next == number).then_some(())
     });
+}
+
+/// What each of those who do not read may cost, in bytes.
+const READER: u64 = 1024 * 1024;
+/// How many of them there are.
+const READERS: u8 = 30;
+/// What is sent to them, in bytes: more than they may cost together, and for each far more
+/// than all buffers on the way hold.
+const FLOOD: usize = 40 * 1024 * 1024;
+
+/// Messages of a flood in one frame.
+const RUN: u64 = 16;
+
+/// Resident memory of two servers, in bytes.
+fn resident(cluster: &Cluster, seats: [u32; 2]) -> [u64; 2] {
+    let all = cluster.status();
+    let bytes = |node: &NodeStatus| node.json["resident_bytes"].as_u64();
+    seats.map(|seat| all.iter().find(|node| node.seat == seat).and_then(bytes).expect("a size"))
+}
+
+/// Readers that stop reading cost their server at most 1 MiB each, beside what the messages
+/// cost a server that has no readers. The C library is told to give back what is freed, so that
+/// what is measured is what the program holds.
+#[test]
+fn readers_that_stop_reading_cost_little_memory() {
+    let cluster = Cluster::setup()
+        .variable("MALLOC_MMAP_THRESHOLD_", "65536")
+        .variable("MALLOC_TRIM_THRESHOLD_", "65536")
+        .start(3);
+    let leader = cluster.leader().seat;
+    let others: Vec<u32> = cluster.seats().into_iter().filter(|seat| *seat != leader).collect();
+    let (with, without) = (others[0], others[1]);
+    let mut alice = Raw::connect(cluster.address(leader), DeviceId([100; 16]));
+    alice.register("alice", "a long password");
+    alice.resume(vec![]);
+    let mut flood = Flood { text: "z".repeat(15_000), number: 1, to: None };
+
+    // Before: both servers have had as much to store, and nobody reads.
+    let mut bob = Raw::connect(cluster.address(with), DeviceId([READERS; 16]));
+    bob.register("bob", "a long password");
+    flood.to = Some(Target::User(alice.lookup("bob")));
+    flood.send(&mut alice, FLOOD / 2);
+    drop(bob);
+    cluster.same_state();
+    let before = resident(&cluster, [with, without]);
+
+    let readers: Vec<Raw> = (0..READERS)
+        .map(|n| {
+            let mut raw = Raw::connect(cluster.address(with), DeviceId([n; 16]));
+            raw.login("bob", "a long password");
+            raw.send(&ClientMsg::Resume { cursor: Cursor::default(), have: vec![] });
+            raw
+        })
+        .collect();
+    flood.send(&mut alice, FLOOD);
+    cluster.same_state();
+    let after = resident(&cluster, [with, without]);
+    let grown = |at: usize| after[at].saturating_sub(before[at]);
+    let cost = grown(0).saturating_sub(grown(1));
+    let allowed = u64::from(READERS) * READER;
+    assert!(cost <= allowed, "{cost} bytes for {READERS} readers; {before:?} then, {after:?} now");
+    drop(readers);
+}
+
+/// Long messages to one user, one after the other.
+struct Flood {
+    text: String,
+    number: u64,
+    to: Option<Target>,
+}
+
+impl Flood {
+    /// Sends that many bytes and waits for all acknowledgements.
+    fn send(&mut self, from: &mut Raw, bytes: usize) {
+        for _ in 0..bytes / self.text.len() / RUN as usize {
+            from.say(self.to.unwrap(), self.number, &[self.text.as_str(); RUN as usize]);
+            self.number += RUN;
+            from.ack(self.number - 1);
+        }
+    }
 }

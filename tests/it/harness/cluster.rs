@@ -52,6 +52,7 @@ pub struct Cluster {
 #[derive(Clone, Debug, Default)]
 pub struct Setup {
     options: Vec<String>,
+    environment: Vec<(String, String)>,
     proxied: bool,
 }
 
@@ -59,6 +60,12 @@ impl Setup {
     /// Gives every server an option more.
     pub fn option(mut self, name: &str, value: &str) -> Self {
         self.options.extend([name.to_owned(), value.to_owned()]);
+        self
+    }
+
+    /// Gives every server a variable in its environment.
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -86,7 +93,8 @@ impl Setup {
         }
         std::fs::write(&conf, text).unwrap();
         let proxies = self.proxied.then(|| Proxies::start(&place, n, PEER, CLIENT));
-        let node = |seat| (seat, Node::new(seat, home.path(), &conf, &self.options));
+        let node =
+            |seat| (seat, Node::new(seat, home.path(), &conf, &self.options, &self.environment));
         Cluster { nodes: (1..=n).map(node).collect(), proxies, place, home: Some(home) }
     }
 

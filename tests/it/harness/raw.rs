@@ -80,6 +80,13 @@ impl Raw {
         self.authenticated();
     }
 
+    /// Logs in with the password, as a further device.
+    pub fn login(&mut self, name: &str, password: &str) {
+        let (name, password) = (name.to_owned(), password.to_owned());
+        self.send(&ClientMsg::Login(Credentials { name, password }));
+        self.authenticated();
+    }
+
     /// Logs in with the token of an earlier connection of the same device.
     pub fn token_login(&mut self, name: &str, token: Bytes) {
         self.send(&ClientMsg::Token { name: name.to_owned(), token });
