@@ -1,5 +1,7 @@
 //! A server in this process, over real sockets, with frames written by hand.
 
+mod unavailable;
+
 use super::{ServeError, ServerConfig, StoreSpec, run};
 use crate::chat::command::Target;
 use crate::chat::event::Outcome;
@@ -8,6 +10,7 @@ use crate::chat::message::Body;
 use crate::chat::refusal::Refusal;
 use crate::limits;
 use crate::raft::Seat;
+use crate::store::Store;
 use crate::store::memory::Memory;
 use crate::wire::client::{decode_server, encode_client};
 use crate::wire::conn::{FrameReader, FrameWriter, frames};
@@ -33,29 +36,42 @@ struct Running {
     end: JoinHandle<Result<(), ServeError>>,
 }
 
-/// A cluster of one on addresses of its own, so that tests do not meet.
-async fn start(own: u8) -> Running {
-    let address = |port| SocketAddr::from(([127, 94, own, 1], port));
-    let seat = Seat { seat: 1, host: format!("127.94.{own}.1"), peer: 24_201, client: 24_101 };
-    let config = ServerConfig {
+/// The server on `seat` of a cluster of `n`, on addresses of its own, so that tests do not meet.
+fn config(own: u8, seat: u8, n: u8, store: Arc<dyn Store>) -> ServerConfig {
+    let address = |port| SocketAddr::from(([127, 94, own, seat], port));
+    let seats = (1..=n).map(|seat| Seat {
+        seat: seat.into(),
+        host: format!("127.94.{own}.{seat}"),
+        peer: 24_201,
+        client: 24_101,
+    });
+    ServerConfig {
         cluster_name: "west".to_owned(),
         cluster: None,
-        seat: 1,
-        seats: vec![seat],
+        seat: seat.into(),
+        seats: seats.collect(),
         client_listen: address(24_101),
         peer_listen: address(24_201),
         discovery_port: None,
         data: std::path::PathBuf::new(),
-        store: StoreSpec::Open(Arc::new(Memory::new(1))),
+        store: StoreSpec::Open(store),
         rejoin: false,
         snapshot_log_bytes: limits::SNAPSHOT_LOG_BYTES,
         log_file_bytes: limits::LOG_FILE_BYTES,
-    };
-    let stop = CancellationToken::new();
+    }
+}
+
+async fn launch(config: ServerConfig) -> Running {
+    let (address, stop) = (config.client_listen, CancellationToken::new());
     let (ready, is_ready) = oneshot::channel();
     let end = tokio::spawn(run(config, stop.clone(), ready));
     timeout(DEADLINE, is_ready).await.expect("ready in time").expect("a server that starts");
-    Running { address: address(24_101), stop, end }
+    Running { address, stop, end }
+}
+
+/// A cluster of one.
+async fn start(own: u8) -> Running {
+    launch(config(own, 1, 1, Arc::new(Memory::new(1)))).await
 }
 
 impl Running {
