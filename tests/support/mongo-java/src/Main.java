@@ -6,6 +6,7 @@ import de.bwaldvogel.mongo.MongoCollection;
 import de.bwaldvogel.mongo.MongoDatabase;
 import de.bwaldvogel.mongo.MongoServer;
 import de.bwaldvogel.mongo.MongoVersion;
+import de.bwaldvogel.mongo.backend.AbstractCursor;
 import de.bwaldvogel.mongo.backend.CollectionOptions;
 import de.bwaldvogel.mongo.backend.CursorRegistry;
 import de.bwaldvogel.mongo.backend.Index;
@@ -14,7 +15,11 @@ import de.bwaldvogel.mongo.backend.h2.H2Backend;
 import de.bwaldvogel.mongo.backend.h2.H2Collection;
 import de.bwaldvogel.mongo.backend.h2.H2Database;
 import de.bwaldvogel.mongo.bson.Document;
+import de.bwaldvogel.mongo.exception.MongoServerError;
+import de.bwaldvogel.mongo.wire.bson.BsonEncoder;
 import de.bwaldvogel.mongo.wire.message.MongoMessage;
+import io.netty.buffer.ByteBuf;
+import io.netty.buffer.Unpooled;
 import io.netty.channel.Channel;
 import java.io.IOException;
 import java.util.ArrayList;
@@ -74,6 +79,11 @@ final class Backend extends H2Backend {
     private static final int RETENTION = 5_000;
     /** The exit status of a MongoDB server whose storage failed. */
     private static final int STORAGE_FAILED = 14;
+    /** Documents that a server sends first. */
+    private static final int FIRST_BATCH = 101;
+    /** What is said of a collection that is not there. */
+    private static final Set<String> ABSENT =
+            Set.of("ns not found", "source namespace does not exist");
 
     Backend(String file) {
         super(new MVStore.Builder().fileName(file).autoCommitDisabled().open());
@@ -90,6 +100,13 @@ final class Backend extends H2Backend {
     public synchronized Document handleMessage(MongoMessage message) {
         try {
             return super.handleMessage(message).cloneDeeply();
+        } catch (MongoServerError e) {
+            throw e;
+        } catch (RuntimeException e) {
+            // The driver takes no error without a code.
+            throw ABSENT.contains(String.valueOf(e.getMessage()))
+                    ? new MongoServerError(26, "NamespaceNotFound", "ns not found")
+                    : new MongoServerError(1, "InternalError", e.toString(), e);
         } finally {
             commit();
             if (getMvStore().isClosed()) {
@@ -106,7 +123,10 @@ final class Backend extends H2Backend {
             case "ismaster":
                 return super.handleCommand(channel, database, "ismaster", query)
                         .append("helloOk", true)
+                        .append("maxWriteBatchSize", 100_000)
                         .append("isWritablePrimary", true);
+            case "find":
+                return find(channel, database, query);
             case "insert":
                 return insert(channel, database, query);
             case "update":
@@ -114,6 +134,17 @@ final class Backend extends H2Backend {
             default:
                 return super.handleCommand(channel, database, command, query);
         }
+    }
+
+    /** The first batch has a size if none is asked for; a single one leaves no cursor. */
+    private Document find(Channel channel, String database, Document query) {
+        query.putIfAbsent("batchSize", FIRST_BATCH);
+        Document reply = super.handleCommand(channel, database, "find", query);
+        Document cursor = (Document) reply.get("cursor");
+        if (Boolean.TRUE.equals(query.get("singleBatch"))) {
+            closeCursors(List.of(((Number) cursor.put("id", 0L)).longValue()));
+        }
+        return reply;
     }
 
     /** What is missing is true, and `n` counts the documents that are in. */
@@ -187,16 +218,21 @@ final class Backend extends H2Backend {
             return new Collection(this, name, options, data, meta, getCursorRegistry());
         }
 
-        /** Takes the indexes along: else they would be there for the next of the old name. */
+        /** The parent forgets that the data and the indexes have a name, too. */
         @Override
         public void moveCollection(MongoDatabase from, MongoCollection<?> collection, String name) {
-            String old = collection.getFullName() + "._index_";
+            MVStore store = getMvStore();
+            String old = collection.getFullName();
             super.moveCollection(from, collection, name);
-            String now = getFullCollectionNamespace(name) + "._index_";
-            for (String map : Set.copyOf(getMvStore().getMapNames())) {
-                if (map.startsWith(old)) {
-                    getMvStore().renameMap(
-                            getMvStore().openMap(map), now + map.substring(old.length()));
+            String now = getFullCollectionNamespace(name);
+            for (String prefix : List.of("databases.", "meta.")) {
+                store.removeMap(prefix + now);
+                store.renameMap(store.openMap(prefix + old), prefix + now);
+            }
+            String indexes = old + "._index_";
+            for (String map : Set.copyOf(store.getMapNames())) {
+                if (map.startsWith(indexes)) {
+                    store.renameMap(store.openMap(map), now + map.substring(old.length()));
                 }
             }
         }
@@ -244,6 +280,21 @@ final class Collection extends H2Collection {
         return matchDocumentsFromStream(found, query, rest, skip, limit, batch, fields);
     }
 
+    /** Batch 0 is a question within a command, which wants everything. */
+    @Override
+    protected QueryResult createQueryResult(List<Document> found, int batch) {
+        if (batch == 0 || found.isEmpty()) {
+            return super.createQueryResult(found, batch);
+        }
+        Pages pages = new Pages(cursorRegistry.generateCursorId(), found);
+        List<Document> first = pages.takeDocuments(batch);
+        if (pages.isEmpty()) {
+            return new QueryResult(first);
+        }
+        cursorRegistry.add(pages);
+        return new QueryResult(first, pages);
+    }
+
     /** Where those with the asked `_id` are; null if it is not asked for. */
     private Iterable<Object> byId(Document query) {
         if (!query.containsKey("_id")) {
@@ -285,5 +336,45 @@ final class Collection extends H2Collection {
             one &= bound == null || bound.getClass() == type;
         }
         return one;
+    }
+}
+
+/** A result in replies of a size that the driver takes. */
+final class Pages extends AbstractCursor {
+    private static final int LARGEST = 16 * 1024 * 1024;
+
+    private List<Document> rest;
+
+    Pages(long id, List<Document> all) {
+        super(id);
+        rest = all;
+    }
+
+    @Override
+    public boolean isEmpty() {
+        return rest.isEmpty();
+    }
+
+    /** At most as many as asked for; 0 asks for all. */
+    @Override
+    public List<Document> takeDocuments(int asked) {
+        int count = 0;
+        long size = 0;
+        while (count < rest.size() && (asked == 0 || count < asked)) {
+            size += size(rest.get(count));
+            if (count > 0 && size > LARGEST) {
+                break;
+            }
+            count++;
+        }
+        List<Document> taken = rest.subList(0, count);
+        rest = rest.subList(count, rest.size());
+        return taken;
+    }
+
+    private static int size(Document document) {
+        ByteBuf buffer = Unpooled.buffer();
+        BsonEncoder.encodeDocument(document, buffer);
+        return buffer.writerIndex();
     }
 }
