@@ -9,6 +9,8 @@
 )]
 
 mod harness;
+#[path = "../support/mod.rs"]
+mod support;
 
 mod accounts;
 mod cli;
@@ -21,6 +23,7 @@ mod exactly_once;
 mod full_disk;
 mod log_damage;
 mod mesh;
+mod mongo_servers;
 mod namespaces;
 mod overload;
 mod placement;

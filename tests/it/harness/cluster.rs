@@ -3,9 +3,9 @@
 
 use super::node::{Node, program};
 use super::person::Person;
-use super::place::Place;
 use super::proxy::Proxies;
-use super::wait::wait_until;
+use crate::support::place::Place;
+use crate::support::wait::wait_until;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -146,7 +146,7 @@ impl Cluster {
 
     /// Sends a signal to one server: `TERM`, `STOP`, `CONT`.
     pub fn signal(&mut self, seat: u32, name: &str) {
-        super::node::signal(self.node(seat).pid(), name);
+        super::signal(self.node(seat).pid(), name);
     }
 
     /// The server on a seat.

@@ -20,12 +20,6 @@ pub fn program(home: &Path) -> Command {
     command
 }
 
-/// Sends a signal (`TERM`, `STOP`, …) to a process. The shell's own `kill` is everywhere.
-pub fn signal(pid: u32, name: &str) {
-    let status = Command::new("sh").arg("-c").arg(format!("kill -{name} {pid}")).status();
-    assert!(status.is_ok_and(|status| status.success()), "kill -{name} {pid}");
-}
-
 /// Copies a directory with all that is in it.
 pub fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();

@@ -2,7 +2,7 @@
 
 use super::node::program;
 use super::pty::Terminal;
-use super::wait::wait_until;
+use crate::support::wait::wait_until;
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
@@ -247,7 +247,7 @@ impl Talk {
     /// Ends it with SIGTERM, as a person would.
     #[track_caller]
     pub fn end(self) -> Vec<Said> {
-        super::node::signal(self.child.0.id(), "TERM");
+        super::signal(self.child.0.id(), "TERM");
         self.ended(Duration::from_secs(10))
     }
 }

@@ -2,7 +2,7 @@
 //! between servers: whose link it is stands in the hello, and every message is
 //! counted by its kind. Links can be cut and made to swallow everything.
 
-use super::place::Place;
+use crate::support::place::Place;
 use rustchat::wire::frame::Decoder;
 use rustchat::wire::peer::{MessageKind, PeerFrame, PeerHello};
 use rustchat::wire::raft::VoteAnswer;

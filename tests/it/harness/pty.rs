@@ -1,6 +1,6 @@
 //! The program in a terminal of its own, whose screen is read as a person reads it.
 
-use super::wait::wait_until;
+use crate::support::wait::wait_until;
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
 use std::ffi::OsStr;
 use std::io::{Read, Write};

@@ -1,7 +1,7 @@
 //! A client without a library: one connection, frames by hand, so that a
 //! scenario decides itself what is sent when, read, or never read.
 
-use super::wait::wait_until;
+use crate::support::wait::wait_until;
 use bytes::Bytes;
 use rustchat::chat::command::Target;
 use rustchat::chat::ids::{ConversationId, DeviceId, UserId};
