@@ -20,3 +20,8 @@ pub mod store;
 pub mod telemetry;
 pub mod ui;
 pub mod wire;
+
+#[cfg(test)]
+#[path = "../tests/support/mod.rs"]
+#[expect(dead_code, reason = "each binary of tests uses a part of it")]
+mod support;

@@ -23,8 +23,11 @@ fn newest_chunk(data: &Path) -> PathBuf {
     files.pop().expect("a log file")
 }
 
+/// What is done to a file, in words and in deed.
+type Damage = (&'static str, fn(&Path));
+
 /// A few ways to damage the newest file of a log; `log_damage` has them all.
-fn damages() -> [(&'static str, fn(&Path)); 3] {
+fn damages() -> [Damage; 3] {
     [
         ("a bit flips in the middle", |path| {
             let mut bytes = std::fs::read(path).unwrap();

@@ -101,7 +101,8 @@ fn cases() -> Vec<Case> {
         let older = move |data: &Path| change(&files(data)[1], how);
         cases.push((format!("older file: {what}"), Refused, Box::new(older)));
     }
-    let missing: [(&str, fn(&[PathBuf]) -> &[PathBuf]); 4] = [
+    type Missing = (&'static str, fn(&[PathBuf]) -> &[PathBuf]);
+    let missing: [Missing; 4] = [
         ("the first file", |all| &all[..1]),
         ("a file in the middle", |all| &all[2..3]),
         ("the newest file", |all| &all[all.len() - 1..]),

@@ -2,6 +2,7 @@
 
 use super::{Mongo, Place, open_with};
 use crate::store::StoreError;
+use crate::support::mongod;
 use crate::store::mongo::db::Db;
 use crate::store::mongo::fields::NODE;
 use mongodb::bson::{Document, doc};
@@ -16,11 +17,7 @@ pub(in crate::store) struct Database {
 impl Database {
     /// An empty one.
     pub(in crate::store) fn fresh() -> Self {
-        let name: [u8; 8] = rand::random();
-        let uri = std::env::var("MONGODB_URI").unwrap();
-        let (base, options) = uri.split_once('?').unwrap_or((&uri, ""));
-        let name = super::fields::hex(&name);
-        Self { url: format!("{}/rustchat_test_{name}?{options}", base.trim_end_matches('/')) }
+        Self { url: mongod::fresh_database("store") }
     }
 
     /// The place of a node's data.
