@@ -30,7 +30,7 @@ pub enum Command {
     Bench(BenchArgs),
     /// Print the protocol's descriptors (a protobuf FileDescriptorSet) for other languages
     Proto,
-    /// Look into a data directory while its server is stopped
+    /// Look into a server's data while it is stopped
     Store(StoreArgs),
 }
 
@@ -215,7 +215,7 @@ pub struct StoreArgs {
     pub command: StoreCommand,
 }
 
-/// What can be done with a data directory.
+/// What can be done with a server's data.
 #[derive(Clone, Debug, Subcommand)]
 pub enum StoreCommand {
     /// Say whether it is whole; changes nothing
@@ -223,8 +223,18 @@ pub enum StoreCommand {
         /// Print what it holds too, a line for each user, conversation and message
         #[arg(long)]
         dump: bool,
-        /// The data directory of a stopped server
-        dir: PathBuf,
+        /// The data directory of a stopped server [default: where `serve` keeps it]
+        #[arg(conflicts_with_all = ["store", "node", "nodes"])]
+        dir: Option<PathBuf>,
+        /// `embedded`, or the URL of a database, as `serve` has it [default: as nodes.conf says]
+        #[arg(long, value_name = "STORE")]
+        store: Option<String>,
+        /// Which [[node]] of nodes.conf; found by its own addresses if not given
+        #[arg(long, value_name = "SEAT")]
+        node: Option<u32>,
+        /// The servers of the cluster [default: ./nodes.conf if it is there]
+        #[arg(long, value_name = "FILE", env = "RUSTCHAT_NODES")]
+        nodes: Option<PathBuf>,
     },
 }
 

@@ -59,6 +59,11 @@ impl Sample {
 
     /// The first entry: the cluster and its users, `alice` (1) and `bob` (2).
     pub(super) fn found(&mut self) -> Step {
+        self.step(&Self::founding())
+    }
+
+    /// The commands of the first entry.
+    pub(super) fn founding() -> Vec<Command> {
         let register = |name: &str, user: u8| {
             Command::Register(Register {
                 name: name.to_owned(),
@@ -69,7 +74,7 @@ impl Sample {
             })
         };
         let cluster = Command::Found { cluster: ClusterId([1; 16]), name: "west".to_owned() };
-        self.step(&[cluster, register("alice", 1), register("bob", 2)])
+        vec![cluster, register("alice", 1), register("bob", 2)]
     }
 
     /// An entry with messages of alice to bob.

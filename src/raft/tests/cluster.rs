@@ -4,9 +4,11 @@ use super::machine::{Journal, said};
 use crate::raft::node::Node;
 use crate::raft::{NodeConfig, NodeStatus, Role, Seat};
 use crate::store::memory::Memory;
-use crate::store::{Store, embedded};
+use crate::store::{Store, embedded, mongo};
+use crate::support::mongod;
 use bytes::Bytes;
 use std::collections::BTreeMap;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -31,16 +33,29 @@ fn network() -> [u8; 2] {
 pub enum Backend {
     Memory,
     Embedded,
+    Mongo,
 }
 
-pub const BACKENDS: [Backend; 2] = [Backend::Memory, Backend::Embedded];
+pub const BACKENDS: [Backend; 3] = [Backend::Memory, Backend::Embedded, Backend::Mongo];
 
-/// Makes a store, in `dir` where it needs one.
+/// Makes a store, in `dir` where it needs one, or in the database that stands for it.
 pub fn open(backend: Backend, seat: u32, dir: &Path) -> Arc<dyn Store> {
     match backend {
         Backend::Memory => Arc::new(Memory::new(seat)),
         Backend::Embedded => Arc::new(embedded::open(dir, seat, None).unwrap()),
+        Backend::Mongo => Arc::new(wait(mongo::open(&place(seat, dir))).unwrap()),
     }
+}
+
+/// The database that stands for a directory.
+fn place(seat: u32, dir: &Path) -> mongo::Place {
+    let name = format!("raft_{:016x}", xxhash_rust::xxh3::xxh3_64(dir.as_os_str().as_bytes()));
+    let url = mongod::in_database(mongod::mongo_uri(), &name);
+    mongo::Place { url, cluster_name: "test".into(), cluster: None, seat }
+}
+
+fn wait<T>(work: impl Future<Output = T>) -> T {
+    tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(work))
 }
 
 fn copy_all(from: &Path, to: &Path) {
@@ -92,8 +107,10 @@ impl Cluster {
     pub async fn empty(&mut self, seat: u32) {
         self.stores[&seat].close().await.unwrap();
         self.stores.remove(&seat);
-        if self.backend == Backend::Embedded {
-            std::fs::remove_dir_all(self.path(seat)).unwrap();
+        match self.backend {
+            Backend::Memory => {}
+            Backend::Embedded => std::fs::remove_dir_all(self.path(seat)).unwrap(),
+            Backend::Mongo => mongo::remove(&place(seat, &self.path(seat))).await.unwrap(),
         }
         self.stores.insert(seat, open(self.backend, seat, &self.path(seat)));
     }
@@ -169,7 +186,7 @@ impl Cluster {
         let (node, token) = self.nodes.remove(&seat).unwrap();
         token.cancel();
         node.stopped().await;
-        if self.backend == Backend::Embedded {
+        if self.backend != Backend::Memory {
             self.stores.remove(&seat).unwrap().close().await.unwrap();
             self.stores.insert(seat, open(self.backend, seat, &self.path(seat)));
         }

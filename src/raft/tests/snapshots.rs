@@ -115,7 +115,7 @@ async fn a_transfer_that_breaks_off_at_any_page_leaves_nothing_behind() {
                 let whole = hand_over(&from, &to, pages).await;
                 if !whole {
                     assert!((to.mark(), said(to.as_ref()).await) == before, "{case} {pages}");
-                    if backend == Backend::Embedded {
+                    if backend != Backend::Memory {
                         to.close().await.unwrap();
                         to = open(backend, 2, &path);
                         let after = (to.mark(), said(to.as_ref()).await);

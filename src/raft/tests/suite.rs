@@ -84,7 +84,7 @@ impl StoreBuilder<Kinds, Log, StateMachine, TempDir> for Fresh {
         // The suite applies entries that it never appended, where the embedded store waits until
         // its log holds them: there the state has a log of its own, which is filled up first.
         let (state, machine) = match self.0 {
-            Backend::Memory => {
+            Backend::Memory | Backend::Mongo => {
                 let machine: Box<dyn Machine> = Box::new(Journal::load(Arc::clone(&store)).await);
                 (Arc::clone(&store), machine)
             }
@@ -112,6 +112,11 @@ async fn passes(backend: Backend) {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_memory_store_passes_the_suite_of_openraft() {
     passes(Backend::Memory).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_mongodb_store_passes_the_suite_of_openraft() {
+    passes(Backend::Mongo).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

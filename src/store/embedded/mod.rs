@@ -12,6 +12,7 @@ mod damage;
 mod dir;
 mod guard;
 mod guard_file;
+mod inspect;
 mod journal;
 #[cfg(test)]
 mod kill;
@@ -23,7 +24,7 @@ mod recover;
 mod state;
 
 pub use dir::{MovedAside, move_aside};
-pub(super) use recover::look_inside;
+pub(super) use inspect::look_inside;
 
 use super::record::{LogBounds, LogEntry, LogId, Mark, Row, Vote};
 use super::tables::{self, Page};

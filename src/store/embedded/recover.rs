@@ -142,7 +142,7 @@ fn cut_torn_tail(
 }
 
 /// What a log holds, as far as promises are made about it.
-struct Seen {
+pub(super) struct Seen {
     vote: Option<Vote>,
     purged: Option<LogId>,
     /// The first entry and the last one.
@@ -168,7 +168,7 @@ fn look_at(log: &RaftLog<Records>, marks: &Marks) -> io::Result<Seen> {
 }
 
 impl Seen {
-    fn of_scan(scan: &Scan, marks: &Marks) -> Self {
+    pub(super) fn of_scan(scan: &Scan, marks: &Marks) -> Self {
         let promised = marks.last.and_then(|last| scan.entries.get(&last.index));
         Self {
             vote: scan.vote,
@@ -180,7 +180,7 @@ impl Seen {
     }
 
     /// Says whether the log keeps what was promised, or what is missing.
-    fn keep(&self, marks: &Marks) -> Result<(), String> {
+    pub(super) fn keep(&self, marks: &Marks) -> Result<(), String> {
         if let Some(vote) = marks.vote {
             let key = |vote: &Vote| (vote.term, vote.committed);
             let other = |ours: &Vote| ours.term == vote.term && ours.node != vote.node;
@@ -207,20 +207,20 @@ impl Seen {
 }
 
 /// Log and state, side by side.
-struct Both {
-    purged: Option<LogId>,
-    last: Option<LogId>,
-    applied: Option<LogId>,
+pub(super) struct Both {
+    pub(super) purged: Option<LogId>,
+    pub(super) last: Option<LogId>,
+    pub(super) applied: Option<LogId>,
     /// The entry of the log at the index of `applied`.
-    there: Option<LogId>,
+    pub(super) there: Option<LogId>,
     /// The last entry of the snapshot that was installed last.
-    installed: Option<LogId>,
+    pub(super) installed: Option<LogId>,
 }
 
 impl Both {
     /// Says whether they fit together, or why not. True: the log must be purged to where the
     /// state is, for a snapshot was installed and the process ended before that.
-    fn fit(&self) -> Result<bool, String> {
+    pub(super) fn fit(&self) -> Result<bool, String> {
         let Self { purged, last, applied, .. } = self;
         if purged.map(|purged| purged.index) > applied.map(|applied| applied.index) {
             return Err(format!(
@@ -272,48 +272,4 @@ fn purge(log: &mut RaftLog<Records>, upto: LogId) -> io::Result<()> {
     log.purge(pair(upto))?;
     log.flush(true, Some(super::records::Done::new(move |result| drop(done.send(result)))))?;
     wait.recv().unwrap_or_else(|_| Err(io::Error::other("no sync thread")))
-}
-
-/// What a stopped node's directory holds.
-pub(in crate::store) struct Inside {
-    /// Keeps other processes out.
-    pub(in crate::store) _lock: dir::Lock,
-    /// Whose it is.
-    pub(in crate::store) identity: Identity,
-    /// The log, with payloads.
-    pub(in crate::store) log: Scan,
-    /// The state, opened in a copy of its files.
-    pub(in crate::store) state: State,
-    /// What is wrong, in words: then the server would not start.
-    pub(in crate::store) broken: Option<String>,
-}
-
-/// Reads a directory without changing it. The state is copied to `scratch`, for opening it
-/// writes.
-pub(in crate::store) fn look_inside(dir: &Path, scratch: &Path) -> Result<Inside, StoreError> {
-    let nothing = || StoreError::NotOurs(format!("{} holds no rustchat data", dir.display()));
-    if !dir.join(LOG).is_dir() {
-        return Err(nothing());
-    }
-    let lock = dir::lock(dir)?;
-    let Found::Data(identity) = dir::look(dir)? else { return Err(nothing()) };
-    let (_, marks) = SlotFile::read(&dir.join(GUARD))?
-        .ok_or_else(|| corrupt(dir, "the guard file is damaged"))?;
-    let log = Scan::read(&dir.join(LOG), true)?;
-    let damage = log.damage.as_ref().filter(|damage| !damage.newest);
-    let damage = damage.map(|damage| format!("{}: {}", damage.path.display(), damage.what));
-    let kept = Seen::of_scan(&log, &marks).keep(&marks).err();
-    dir::copy(&dir.join(STATE), scratch)?;
-    let state = State::open(scratch)?;
-    let applied = state.mark().applied;
-    let there = applied.and_then(|applied| log.entries.get(&applied.index));
-    let both = Both {
-        purged: log.purged,
-        last: log.last(),
-        applied,
-        there: there.map(|entry| entry.id),
-        installed: state.installed(),
-    };
-    let broken = damage.or(kept).or(both.fit().err());
-    Ok(Inside { _lock: lock, identity, log, state, broken })
 }

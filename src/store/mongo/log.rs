@@ -38,6 +38,8 @@ pub(super) struct Append {
 #[derive(Default)]
 pub(super) struct Recent {
     bounds: LogBounds,
+    /// Index of the first entry; after a snapshot an empty log goes on anywhere.
+    first: u64,
     vote: Option<Vote>,
     /// The newest entries, without gaps up to the last one.
     entries: BTreeMap<u64, LogEntry>,
@@ -101,7 +103,8 @@ pub(super) async fn open(
     }
     let mut recent = Recent { bounds, vote, ..Recent::default() };
     recent.durable = bounds.last.map_or(0, |id| id.index + 1);
-    let mut from = bounds.purged.map_or(0, |id| id.index + 1);
+    recent.first = first(&db, bounds).await?;
+    let mut from = recent.first;
     while from < recent.durable {
         let to = recent.durable.min(from + PAGE);
         for entry in read_entries(&db, from, to).await? {
@@ -121,6 +124,15 @@ pub(super) async fn open(
     let (shared, counter) = (Arc::clone(&recent), Arc::clone(&syncs));
     let log = Log { db: Arc::clone(&db), end: end.clone(), recent, queue: send, syncs };
     Ok((log, Writer { db, lease, end, recent: shared, queue: receive, syncs: counter }))
+}
+
+/// Where the log begins.
+pub(super) async fn first(db: &Db, bounds: LogBounds) -> Result<u64, StoreError> {
+    if let Some(purged) = bounds.purged {
+        return Ok(purged.index + 1);
+    }
+    let lowest = db.one(LOG, doc! {}, doc! { "_id": 1 }).await?;
+    lowest.map_or(Ok(0), |document| Reading { collection: LOG, document: &document }.number("_id"))
 }
 
 fn missing(index: u64) -> StoreError {
@@ -207,7 +219,7 @@ impl Log {
     pub(super) async fn read(&self, from: u64, to: u64) -> Result<Vec<LogEntry>, StoreError> {
         let (first, mut recent) = {
             let recent = lock(&self.recent);
-            let begin = recent.bounds.purged.map_or(0, |id| id.index + 1).max(from);
+            let begin = recent.first.max(from);
             let end = recent.bounds.last.map_or(0, |id| id.index + 1).min(to);
             if begin >= end {
                 return Ok(Vec::new());
@@ -235,6 +247,9 @@ impl Log {
         let place = self.queue.reserve().await.map_err(|_| self.gone())?;
         let mut recent = lock(&self.recent);
         crate::store::follows(recent.bounds, &entries)?;
+        if let (None, Some(first)) = (recent.bounds.last, entries.first()) {
+            recent.first = first.id.index;
+        }
         for entry in &entries {
             recent.bounds.last = Some(entry.id);
             recent.log_bytes += entry.payload.len() as u64;
@@ -321,6 +336,7 @@ impl Log {
                 recent.bounds.last = Some(upto);
             }
             recent.bounds.purged = Some(upto);
+            recent.first = upto.index + 1;
             recent.log_bytes = 0;
             let LogBounds { purged, last } = recent.bounds;
             Some((doc! { "purged": log_id(purged), "last": log_id(last) }, Some(delete)))

@@ -14,6 +14,7 @@ mod documents;
 mod fields;
 mod flush;
 mod history;
+mod inspect;
 mod install;
 mod lease;
 mod log;
@@ -30,6 +31,7 @@ mod tests;
 mod writer;
 
 pub use aside::{move_aside, remove};
+pub(super) use inspect::look_inside;
 
 use super::record::{LogBounds, LogEntry, LogId, Mark, Row, Vote};
 use super::tables::Page;

@@ -2,9 +2,9 @@
 
 use super::{Mongo, Place, open_with};
 use crate::store::StoreError;
-use crate::support::mongod;
 use crate::store::mongo::db::Db;
 use crate::store::mongo::fields::NODE;
+use crate::support::mongod;
 use mongodb::bson::{Document, doc};
 use mongodb::options::ClientOptions;
 
@@ -36,6 +36,25 @@ impl Database {
         let client = mongodb::Client::with_uri_str(&self.url).await.unwrap();
         let node = client.default_database().unwrap().collection::<Document>(NODE);
         node.update_one(doc! {}, doc! { "$set": { "released": true } }).await.unwrap();
+    }
+
+    /// Deletes a document, or changes fields of it, as somebody with a shell might.
+    pub(in crate::store) async fn edit(
+        &self,
+        collection: &str,
+        filter: Document,
+        change: Option<Document>,
+    ) {
+        let client = mongodb::Client::with_uri_str(&self.url).await.unwrap();
+        let collection = client.default_database().unwrap().collection::<Document>(collection);
+        let count = match change {
+            Some(fields) => {
+                let update = doc! { "$set": fields };
+                collection.update_one(filter, update).await.unwrap().modified_count
+            }
+            None => collection.delete_one(filter).await.unwrap().deleted_count,
+        };
+        assert_eq!(count, 1);
     }
 
     /// Opens it with other options.
