@@ -245,6 +245,10 @@ fn consensus_and_encodings_stay_in_their_rooms() {
         "protobuf types are seen in src/wire alone",
         words(&outside("src/wire/"), &["prost", "pb::"]),
     );
+    none(
+        "the database's driver is named in src/store/mongo alone",
+        words(&outside("src/store/mongo/"), &["mongodb::", "bson"]),
+    );
     none("every queue is bounded", words(&rust("src"), &["unbounded"]));
 }
 

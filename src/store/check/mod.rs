@@ -143,9 +143,9 @@ fn look(
     print::head(out, &report)?;
     print::state(out, &mut report, &state)?;
     let history = follow(left, out, &mut report, &state)?;
-    report.broken = report.broken.or(history).or(noted(left, &head)?);
+    report.broken = report.broken.or(history.end(&state)).or(noted(left, &head)?);
     if replay {
-        let (how, broken) = verify::replay(&head, entries, &state, decode)?;
+        let (how, broken) = verify::replay(&head, entries, &state, &history, decode)?;
         report.replay = Some(how);
         report.broken = report.broken.or(broken);
     }
@@ -154,18 +154,19 @@ fn look(
     Ok(report)
 }
 
-/// Prints all messages, counts them, and says what is missing.
+/// Prints all messages, counts them, and follows them.
 fn follow(
     left: &dyn Left,
     out: &mut dyn Out,
     report: &mut Report,
     state: &State,
-) -> Result<Option<String>, StoreError> {
-    let Some(applied) = report.mark.applied else { return Ok(None) };
+) -> Result<verify::History, StoreError> {
     let (mut history, mut after) = (verify::History::default(), None);
+    let Some(applied) = report.mark.applied else { return Ok(history) };
     while let Some((rows, place)) = left.export(after, applied.index)? {
         after = Some(place);
         for row in rows.into_iter().filter(|row| row.table == Table::History) {
+            history.row(&row);
             for run in stored::decode_runs(row.value).map_err(tables::unreadable)?.0 {
                 report.messages += run.count();
                 history.take(&run);
@@ -173,7 +174,7 @@ fn follow(
             }
         }
     }
-    Ok(history.end(state))
+    Ok(history)
 }
 
 /// The rolling hash noted with the last entry applied must be the mark's.

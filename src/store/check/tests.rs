@@ -132,9 +132,9 @@ async fn what_does_not_fit_in_a_database_is_found() {
         ("messages", doc! { "text": "two" }, None, "seq"),
         ("hashes", doc! { "_id": 3_i64 }, None, "hash"),
         ("applied", doc! {}, Some(doc! { "hash": "00".repeat(32) }), "hash"),
-        ("messages", doc! { "text": "two" }, Some(doc! { "text": "forged" }), ""),
+        ("messages", doc! { "text": "two" }, Some(doc! { "text": "forged" }), "messages"),
         ("users", doc! { "name": "bob" }, Some(doc! { "name": "eve" }), "state"),
-        ("conversations", doc! {}, Some(doc! { "last_seq": 9_i64 }), "seq"),
+        ("devices", doc! {}, Some(doc! { "token_hash": "00".repeat(32) }), "state"),
     ];
     for (collection, filter, change, found) in edits {
         let database = Database::fresh();

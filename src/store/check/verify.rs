@@ -7,7 +7,7 @@ use crate::chat::message::Run;
 use crate::chat::state::State;
 use crate::chat::write::Write;
 use crate::store::StoreError;
-use crate::store::record::{LogBounds, LogEntry, Row};
+use crate::store::record::{LogBounds, LogEntry, Row, Table};
 use crate::wire::stored;
 use std::collections::BTreeMap;
 
@@ -47,10 +47,29 @@ pub(super) fn log(head: &Head, entries: &BTreeMap<u64, LogEntry>) -> Option<Stri
 #[derive(Default)]
 pub(super) struct History {
     next: BTreeMap<ConversationId, u64>,
+    digest: Digest,
     broken: Option<String>,
 }
 
+/// Of rows of history, in the order of entries and conversations.
+#[derive(Default)]
+struct Digest(blake3::Hasher);
+
+impl Digest {
+    fn take(&mut self, row: &Row) {
+        for part in [&row.key, &row.value] {
+            self.0.update(&(part.len() as u64).to_be_bytes());
+            self.0.update(part);
+        }
+    }
+}
+
 impl History {
+    /// Takes the next row, in the order in which a store exports them.
+    pub(super) fn row(&mut self, row: &Row) {
+        self.digest.take(row);
+    }
+
     /// Takes the next messages of a conversation.
     pub(super) fn take(&mut self, run: &Run) {
         let next = self.next.entry(run.conversation).or_insert(1);
@@ -61,7 +80,7 @@ impl History {
     }
 
     /// The first thing that does not fit with the state.
-    pub(super) fn end(self, state: &State) -> Option<String> {
+    pub(super) fn end(&self, state: &State) -> Option<String> {
         let rows = state.rows().filter_map(|row| match row {
             Write::Conversation(room) => Some(room),
             _ => None,
@@ -73,7 +92,7 @@ impl History {
             })
         });
         let short = short.next();
-        self.broken.or(short)
+        self.broken.clone().or(short)
     }
 }
 
@@ -94,13 +113,14 @@ pub(super) fn replay(
     head: &Head,
     entries: &BTreeMap<u64, LogEntry>,
     small: &State,
+    history: &History,
     decode: Decode<'_>,
 ) -> Result<(Replay, Option<String>), StoreError> {
     let Some(applied) = head.mark.applied else { return Ok((Replay::Whole, None)) };
     if head.bounds.purged.is_some() {
         return Ok((Replay::Noted, None));
     }
-    let (mut state, mut hash) = (State::default(), [0; 32]);
+    let (mut state, mut hash, mut digest) = (State::default(), [0; 32], Digest::default());
     for (index, entry) in entries.range(..=applied.index) {
         let (at_ms, commands) = decode(entry)?;
         let mut rows: Vec<Row> = Vec::new();
@@ -110,11 +130,14 @@ pub(super) fn replay(
             rows.extend(writes.iter().flat_map(|write| stored::rows(*index, write)));
         }
         hash = stored::next_hash(&hash, &rows);
+        rows.iter().filter(|row| row.table == Table::History).for_each(|row| digest.take(row));
     }
     let broken = if hash != head.mark.hash {
         Some(format!("the rolling hash at entry {} is not what the log makes", applied.index))
     } else if !state.rows().eq(small.rows()) {
         Some(format!("the state at entry {} is not what the log makes", applied.index))
+    } else if digest.0.finalize() != history.digest.0.finalize() {
+        Some("the messages are not those of the log".to_owned())
     } else {
         None
     };

@@ -4,17 +4,13 @@
 use crate::store::StoreError;
 use mongodb::bson::Document;
 use std::sync::Mutex;
+use tokio::sync::watch;
 
 /// Counts writes, and may stop them.
 #[derive(Debug, Default)]
 pub(in crate::store) struct Tap {
-    state: Mutex<State>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    left: Option<u64>,
-    stalled: bool,
+    left: Mutex<Option<u64>>,
+    stalled: watch::Sender<bool>,
 }
 
 const WRITES: [&str; 4] = ["insert", "update", "delete", "findAndModify"];
@@ -22,27 +18,25 @@ const WRITES: [&str; 4] = ["insert", "update", "delete", "findAndModify"];
 impl Tap {
     /// Lets `count` writes through, then nothing.
     pub(in crate::store) fn kill_after(&self, count: u64) {
-        self.state.lock().unwrap().left = Some(count);
+        *self.left.lock().unwrap() = Some(count);
     }
 
     /// While it lasts nothing goes out, as if the process had been stopped.
     pub(in crate::store) fn stall(&self, stalled: bool) {
-        self.state.lock().unwrap().stalled = stalled;
+        self.stalled.send_replace(stalled);
     }
 
     /// Resolves when the process is not stopped.
     pub(super) async fn awake(&self) {
-        while self.state.lock().unwrap().stalled {
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-        }
+        // The sender lives as long as `self`.
+        drop(self.stalled.subscribe().wait_for(|stalled| !stalled).await);
     }
 
     /// Whether a command may go out.
     pub(super) fn pass(&self, command: &Document) -> Result<(), StoreError> {
-        let mut state = self.state.lock().unwrap();
         let Some((name, _)) = command.iter().next() else { return Ok(()) };
         let write = WRITES.contains(&name.as_str()) && !is_beat(command);
-        match &mut state.left {
+        match &mut *self.left.lock().unwrap() {
             Some(0) => return Err(StoreError::Unavailable("killed".to_owned())),
             Some(left) if write => *left -= 1,
             _ => {}
