@@ -1,7 +1,7 @@
 //! A look changes nothing, shows everything, and finds what does not fit.
 
 use super::*;
-use crate::store::mongo::testing::Database;
+use crate::store::mongo::testing::{Database, doc};
 use crate::store::samples::{Sample, append, entry, take};
 use crate::store::{Store, embedded};
 use std::fs;
@@ -126,7 +126,6 @@ async fn both_stores_are_found_whole_and_replayed() {
 /// What somebody may have done to a database, and what is found.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_does_not_fit_in_a_database_is_found() {
-    use mongodb::bson::doc;
     let edits = [
         ("log", doc! { "_id": 2_i64 }, None, "entry"),
         ("messages", doc! { "text": "two" }, None, "seq"),

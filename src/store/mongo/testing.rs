@@ -5,7 +5,8 @@ use crate::store::StoreError;
 use crate::store::mongo::db::Db;
 use crate::store::mongo::fields::NODE;
 use crate::support::mongod;
-use mongodb::bson::{Document, doc};
+use mongodb::bson::Document;
+pub(in crate::store) use mongodb::bson::doc;
 use mongodb::options::ClientOptions;
 
 /// A database of a test's own; dropped by the server's end, or by the next run's name.
