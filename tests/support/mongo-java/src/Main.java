@@ -108,7 +108,15 @@ final class Backend extends H2Backend {
                     ? new MongoServerError(26, "NamespaceNotFound", "ns not found")
                     : new MongoServerError(1, "InternalError", e.toString(), e);
         } finally {
+            store();
+        }
+    }
+
+    /** A server that cannot write ends; nothing that it could not write is acknowledged. */
+    private void store() {
+        try {
             commit();
+        } finally {
             if (getMvStore().isClosed()) {
                 Runtime.getRuntime().halt(STORAGE_FAILED);
             }
