@@ -49,9 +49,10 @@ pub const PROPOSALS: usize = 4096;
 /// Bytes of the commands that wait.
 pub const PROPOSAL_BYTES: usize = 16 * 1024 * 1024;
 
-/// What an entry counts beside its payload towards the next snapshot, in bytes: its place in
-/// memory until it is purged, so that many small entries bring one too.
-pub const LOG_ENTRY_COST: u64 = 600;
+/// What an entry counts beside its payload towards the next snapshot, in bytes. Several times
+/// its place in memory until it is purged (about 450), so that entries of one message bring a
+/// snapshot every 20,000 or so, and not when they take tens of MiB.
+pub const LOG_ENTRY_COST: u64 = 3_000;
 /// Bytes of one file of the log. The entries of the newest file stay in memory, so this bounds
 /// memory as well.
 pub const LOG_FILE_BYTES: usize = 8 * 1024 * 1024;
