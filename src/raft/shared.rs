@@ -229,6 +229,9 @@ impl Shared {
 
     /// The membership that counts now, committed or not.
     pub fn membership(&self) -> Option<Arc<RaftStoredMembership>> {
-        self.raft().map(|raft| Arc::clone(&raft.metrics().borrow_watched().membership_config))
+        // The same watch that `greet::review` waits for: another one may lag behind it.
+        let metrics = self.raft()?.server_metrics();
+        let membership = Arc::clone(&metrics.borrow_watched().membership_config);
+        Some(membership)
     }
 }
