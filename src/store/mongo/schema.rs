@@ -2,7 +2,7 @@
 //! know who asks.
 
 use super::db::Db;
-use super::fields::{INCOMING, MESSAGES, durable};
+use super::fields::{MESSAGES, durable};
 use crate::store::StoreError;
 use mongodb::bson::{Document, doc};
 
@@ -32,13 +32,19 @@ fn index((name, fields, unique): (&str, &[&str], bool)) -> Document {
 /// # Errors
 /// When the database does not answer, or refuses.
 pub(super) async fn make(db: &Db) -> Result<(), StoreError> {
-    let mut indexes: Vec<Document> = OF_MESSAGES.into_iter().map(index).collect();
-    indexes.push(doc! { "name": "imported", "key": { "imported": 1 }, "sparse": true });
-    let create = |collection, indexes: Vec<Document>| {
-        doc! { "createIndexes": collection, "indexes": indexes, "writeConcern": durable() }
-    };
-    db.command(&create(MESSAGES, indexes)).await?;
-    // A collection that is there is found at once, also when it is empty.
-    let plain = doc! { "name": "entry", "key": { "entry": 1 } };
-    db.command(&create(INCOMING, vec![plain])).await.map(drop)
+    for (collection, index) in all() {
+        // One at a time: a server that has some of them already takes the others.
+        let create = doc! {
+            "createIndexes": collection, "indexes": [index], "writeConcern": durable(),
+        };
+        db.command(&create).await?;
+    }
+    Ok(())
+}
+
+fn all() -> Vec<(&'static str, Document)> {
+    let mut all: Vec<_> = OF_MESSAGES.into_iter().map(|of| (MESSAGES, index(of))).collect();
+    let sparse = doc! { "name": "imported", "key": { "imported": 1 }, "sparse": true };
+    all.push((MESSAGES, sparse));
+    all
 }
