@@ -20,6 +20,8 @@ const ONLY: &str = "cluster";
 pub(super) struct Directory {
     users: BTreeMap<UserId, String>,
     rooms: BTreeMap<ConversationId, (Kind, Vec<UserId>)>,
+    /// Up to where messages are known to be marked as read, by their reader.
+    marked: BTreeMap<(ConversationId, UserId), u64>,
 }
 
 impl Directory {
@@ -34,6 +36,21 @@ impl Directory {
             }
             _ => {}
         }
+    }
+
+    /// Up to where messages to the cursor's user are marked as read.
+    pub(super) fn marked(&self, cursor: &Mark) -> u64 {
+        self.marked.get(&(cursor.conversation, cursor.user)).copied().unwrap_or(0)
+    }
+
+    /// They are marked up to the cursor.
+    pub(super) fn set_marked(&mut self, cursor: &Mark) {
+        self.marked.insert((cursor.conversation, cursor.user), cursor.read);
+    }
+
+    /// Nothing is known of marks any more: messages came from elsewhere.
+    pub(super) fn forget_marked(&mut self) {
+        self.marked.clear();
     }
 
     /// A user's name; of an unknown one the id.

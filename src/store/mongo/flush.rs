@@ -70,7 +70,7 @@ impl Flush {
         let fields = applied::flush_fields(&last.mark, &small);
         applied::set(&self.db, &self.lease, fields).await?;
         self.state.flushed_first(steps.len());
-        self.write_small(&small, last.index(), &names).await
+        self.write_small(&small, last.index(), &mut names).await
     }
 
     /// Writes the documents of rows of the small state, unless newer ones are there.
@@ -78,7 +78,7 @@ impl Flush {
         &self,
         rows: &[Row],
         entry: u64,
-        names: &Directory,
+        names: &mut Directory,
     ) -> Result<(), StoreError> {
         let writes = rows.iter().map(|row| stored::write_of(row).map_err(unreadable));
         let writes: Vec<Write> = writes.collect::<Result<_, _>>()?;
@@ -95,29 +95,32 @@ impl Flush {
         }
         let update = |(collection, all)| self.db.update(collection, all);
         try_join_all(statements.into_iter().map(update)).await?;
-        self.mark_read(writes.iter(), names).await
+        self.mark_read(&writes, names).await
     }
 
     /// Sets `read` in the messages up to each reader's cursor.
     pub(super) async fn mark_read(
         &self,
-        writes: impl Iterator<Item = &Write> + Send,
-        names: &Directory,
+        writes: &[Write],
+        names: &mut Directory,
     ) -> Result<(), StoreError> {
+        let cursors = writes.iter().filter_map(|write| match write {
+            Write::Mark(cursor) if cursor.read > names.marked(cursor) => Some(*cursor),
+            _ => None,
+        });
+        let cursors: Vec<Cursor> = cursors.collect();
         let statement = |cursor: &Cursor| {
             let unread = doc! {
                 "to": names.name(cursor.user), "read": false,
                 "conversation": cursor.conversation.to_string(),
-                "seq": { "$lte": int(cursor.read) },
+                "seq": { "$gt": int(names.marked(cursor)), "$lte": int(cursor.read) },
             };
             doc! { "q": unread, "u": { "$set": { "read": true } }, "multi": true }
         };
-        let cursors = writes.filter_map(|write| match write {
-            Write::Mark(cursor) if cursor.read > 0 => Some(statement(cursor)),
-            _ => None,
-        });
-        let statements = cursors.collect();
-        self.db.update(MESSAGES, statements).await.map(drop)
+        let statements = cursors.iter().map(statement).collect();
+        self.db.update(MESSAGES, statements).await?;
+        cursors.iter().for_each(|cursor| names.set_marked(cursor));
+        Ok(())
     }
 
     /// The small state as the database holds it, in the order in which it is loaded.

@@ -130,12 +130,14 @@ impl Flush {
             self.db.delete(collection, doc! {}).await?;
         }
         let entry = mark.applied.map_or(0, |id| id.index);
-        self.write_small(&rows, entry, &names).await?;
+        self.write_small(&rows, entry, &mut names).await?;
         match install {
             Install::Replace => self.replace_messages(&names).await?,
             Install::InPlace => self.name_messages(&names).await?,
         }
-        self.mark_read(cursors.iter(), &names).await?;
+        // Only now all of them are there.
+        names.forget_marked();
+        self.mark_read(&cursors, &mut names).await?;
         if let Some(hash) = flush::hash_document(mark) {
             let same = doc! { "_id": hash.get("_id").cloned() };
             let statement = doc! { "q": same, "u": hash, "upsert": true };

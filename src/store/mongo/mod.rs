@@ -176,7 +176,7 @@ async fn resume(db: Arc<Db>, lease: Arc<Lease>, end: End) -> Result<Arc<Flush>, 
                 names.learn(&stored::write_of(row).map_err(super::tables::unreadable)?);
             }
             let entry = found.mark.applied.map_or(0, |id| id.index);
-            flush.write_small(&found.pending, entry, &names).await?;
+            flush.write_small(&found.pending, entry, &mut names).await?;
             names
         }
     };
