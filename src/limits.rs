@@ -70,6 +70,8 @@ pub const STORE_LEASE: Duration = Duration::from_secs(2);
 /// An owner that is silent for this long may be replaced: longer than its lease and than
 /// `PEER_SILENCE` together, so that no word of its own still reaches another server.
 pub const STORE_CLAIM_WATCH: Duration = Duration::from_secs(4);
+/// Between two flushes of the state to a database, unless somebody waits for it.
+pub const STORE_FLUSH_PAUSE: Duration = Duration::from_millis(20);
 /// Writes of the log that wait for a database.
 pub const STORE_QUEUE: usize = 4096;
 /// Entries of the log that go to a database together.

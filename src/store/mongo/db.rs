@@ -17,7 +17,7 @@ use tokio::time::{sleep, timeout};
 const AGAIN: Duration = Duration::from_millis(50);
 const AGAIN_MAX: Duration = Duration::from_millis(500);
 /// Documents in one command.
-const DOCUMENTS: usize = 1000;
+const DOCUMENTS: usize = 500;
 /// Bytes of documents in one command; the server takes 48 MB.
 const BYTES: usize = 12 << 20;
 

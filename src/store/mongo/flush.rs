@@ -11,6 +11,7 @@ use super::lease::{End, Lease};
 use super::messages;
 use super::state::{State, Step};
 use crate::chat::write::{Mark as Cursor, Write};
+use crate::limits::STORE_FLUSH_PAUSE;
 use crate::store::StoreError;
 use crate::store::record::{Mark, Row, Table};
 use crate::store::tables::{is_small, unreadable};
@@ -51,6 +52,11 @@ impl Flush {
             if let Err(error) = self.flush(&steps).await {
                 drop(self.end.note(error));
                 return;
+            }
+            // Nobody waits for it: what comes meanwhile goes together.
+            tokio::select! {
+                () = tokio::time::sleep(STORE_FLUSH_PAUSE) => {}
+                () = self.state.hurry.notified() => {}
             }
         }
     }
@@ -110,10 +116,10 @@ impl Flush {
         });
         let cursors: Vec<Cursor> = cursors.collect();
         let statement = |cursor: &Cursor| {
+            let key = |seq| messages::key(cursor.conversation, seq);
             let unread = doc! {
+                "_id": { "$gt": key(names.marked(cursor)), "$lte": key(cursor.read) },
                 "to": names.name(cursor.user), "read": false,
-                "conversation": cursor.conversation.to_string(),
-                "seq": { "$gt": int(names.marked(cursor)), "$lte": int(cursor.read) },
             };
             doc! { "q": unread, "u": { "$set": { "read": true } }, "multi": true }
         };

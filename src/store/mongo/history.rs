@@ -25,9 +25,9 @@ pub(super) async fn history(
     (from, to): (u64, u64),
     max_bytes: usize,
 ) -> Result<Vec<(u64, Bytes)>, StoreError> {
-    let filter = |seqs: Document| doc! { "conversation": conversation.to_string(), "seq": seqs };
-    let order = doc! { "seq": 1 };
-    let from_here = filter(doc! { "$gte": int(from) });
+    let key = |seq| messages::key(conversation, seq);
+    let order = doc! { "_id": 1 };
+    let from_here = doc! { "_id": { "$gte": key(from), "$lte": key(u64::MAX) } };
     let until = || past_the_page(to, max_bytes);
     let (mut found, cut) = db.find_until(MESSAGES, from_here, order.clone(), until).await?;
     if cut {
@@ -40,8 +40,8 @@ pub(super) async fn history(
     }
     if first.first < first.seq {
         // The first value begins before `from`.
-        let before = doc! { "$gte": int(first.first), "$lt": int(first.seq) };
-        let mut head = db.find(MESSAGES, filter(before), order).await?;
+        let before = doc! { "_id": { "$gte": key(first.first), "$lt": key(first.seq) } };
+        let mut head = db.find(MESSAGES, before, order).await?;
         head.append(&mut found);
         found = head;
     }

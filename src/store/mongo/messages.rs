@@ -1,7 +1,8 @@
 //! Documents of messages, one each, made for people to read and query, and the runs that
 //! they came in. It must not know how documents are written.
 //!
-//! `entry`, `first`, `run_first` and `run_last` say how the messages lay in the log: the
+//! `_id` is made of the conversation and the seq, so that a page of a conversation is a range
+//! of ids. `entry`, `first`, `run_first` and `run_last` say how the messages lay in the log: the
 //! entry's index, the entry's first `seq` in the conversation, and the first and last send
 //! number of the run. With them every row of history can be made again, byte for byte.
 
@@ -26,7 +27,8 @@ pub(super) fn documents(runs: &[Run], entry: u64) -> Vec<Document> {
         let (sender, last) = (run.sender.to_string(), run_last(run));
         let message = |(body, offset): (&Body, u64)| {
             let mut document = doc! {
-                "_id": run.id(offset).to_string(),
+                "_id": key(run.conversation, run.first_seq + offset),
+                "id": run.id(offset).to_string(),
                 "conversation": &conversation,
                 "seq": int(run.first_seq + offset),
                 "at": date(run.at_ms),
@@ -47,6 +49,11 @@ pub(super) fn documents(runs: &[Run], entry: u64) -> Vec<Document> {
         run.bodies.iter().zip(0..).map(message).collect::<Vec<_>>()
     };
     runs.iter().flat_map(of_run).collect()
+}
+
+/// The `_id` of a message: ordered by conversation and seq.
+pub(super) fn key(conversation: ConversationId, seq: u64) -> String {
+    format!("{:016x}:{seq:020}", conversation.0)
 }
 
 /// Text as text; anything else as its kind and hexadecimal digits.
@@ -114,7 +121,7 @@ pub(super) fn place(document: &Document) -> Result<Place, StoreError> {
 /// The row of the send index that covers a message.
 pub(super) fn sent_index(document: &Document) -> Result<SentIndex, StoreError> {
     let read = reading(document);
-    let id = read.id("_id", MessageId::parse)?;
+    let id = read.id("id", MessageId::parse)?;
     let (seq, first_number) = (read.number("seq")?, read.number("run_first")?);
     let offset = id.number.checked_sub(first_number).ok_or_else(|| read.bad("run_first"))?;
     Ok(SentIndex {
@@ -148,7 +155,7 @@ pub(super) fn runs(documents: &[Document]) -> Result<Vec<Run>, StoreError> {
     let mut runs: Vec<Run> = Vec::new();
     for document in documents {
         let read = reading(document);
-        let id = read.id("_id", MessageId::parse)?;
+        let id = read.id("id", MessageId::parse)?;
         let (place, body) = (place(document)?, body(&read)?);
         let next = runs.last().map_or(place.first, |run| run.last_seq() + 1);
         if place.seq != next {

@@ -7,15 +7,13 @@ use crate::store::StoreError;
 use mongodb::bson::{Document, doc};
 
 /// The indexes of messages, besides the one on `_id`: name, fields, unique.
-const OF_MESSAGES: [(&str, &[&str], bool); 4] = [
-    // Pages of a conversation, in order; no seq twice.
-    ("place", &["conversation", "seq"], true),
-    // A device's message by its number.
-    ("number", &["device", "group", "number"], false),
+const OF_MESSAGES: [(&str, &[&str], bool); 3] = [
+    // A device's message by its number; none twice.
+    ("number", &["device", "group", "number"], true),
     // What an entry of the log wrote, for snapshots.
     ("entry", &["entry"], false),
-    // What somebody has not read; in a conversation, up to a seq.
-    ("unread", &["to", "read", "conversation", "seq"], false),
+    // What somebody has not read.
+    ("unread", &["to", "read"], false),
 ];
 
 fn index((name, fields, unique): (&str, &[&str], bool)) -> Document {

@@ -48,6 +48,8 @@ pub(super) struct State {
     end: End,
     /// Wakes the flush.
     pub(super) more: Notify,
+    /// Somebody waits for the flush.
+    pub(super) hurry: Notify,
     /// Log index of the last entry that is flushed, and counts every flush.
     done: watch::Sender<Option<u64>>,
 }
@@ -57,7 +59,7 @@ impl State {
     pub(super) fn new(mark: Mark, end: End) -> Self {
         let done = watch::Sender::new(mark.applied.map(|id| id.index));
         let inner = Inner { flushed: mark.clone(), mark, backlog: VecDeque::new(), bytes: 0 };
-        Self { inner: Mutex::new(inner), end, more: Notify::new(), done }
+        Self { inner: Mutex::new(inner), end, more: Notify::new(), hurry: Notify::new(), done }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -108,6 +110,7 @@ impl State {
             if enough(&self.lock()) {
                 return self.end.check();
             }
+            self.hurry.notify_one();
             tokio::select! {
                 _ = done.changed() => {}
                 error = self.end.wait() => return Err(error),
