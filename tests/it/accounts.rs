@@ -1,7 +1,14 @@
 //! Who may log in: registration, refusals, devices that need no password again.
 
-use crate::harness::{Cluster, Person, Terminal, texts};
+use crate::harness::{Cluster, Person, Stores, Terminal, over_every_store, texts};
 use std::time::Duration;
+
+over_every_store! {
+    a_name_belongs_to_whoever_registered_it,
+    a_wrong_password_and_an_unknown_name_get_one_answer,
+    a_device_needs_its_password_once,
+    accounts_outlive_their_leader,
+}
 
 const AUTH: Option<i32> = Some(77);
 const SOON: Duration = Duration::from_secs(15);
@@ -14,9 +21,8 @@ fn refused(person: &Person, options: &[&str]) -> String {
     err
 }
 
-#[test]
-fn a_name_belongs_to_whoever_registered_it() {
-    let cluster = Cluster::start(3);
+fn a_name_belongs_to_whoever_registered_it(stores: Stores) {
+    let cluster = stores.start(3);
     cluster.leader();
     let alice = cluster.person("alice");
     alice.register();
@@ -30,9 +36,8 @@ fn a_name_belongs_to_whoever_registered_it() {
     assert!(taken.contains("registered already"), "{taken}");
 }
 
-#[test]
-fn a_wrong_password_and_an_unknown_name_get_one_answer() {
-    let cluster = Cluster::start(1);
+fn a_wrong_password_and_an_unknown_name_get_one_answer(stores: Stores) {
+    let cluster = stores.start(1);
     cluster.leader();
     cluster.person("alice").register();
     let wrong = cluster.person("alice").elsewhere("thief").with_password("guessed").known();
@@ -41,9 +46,8 @@ fn a_wrong_password_and_an_unknown_name_get_one_answer() {
     assert_eq!(wrong.replace("alice", "NAME"), unknown.replace("nobody", "NAME"));
 }
 
-#[test]
-fn a_device_needs_its_password_once() {
-    let cluster = Cluster::start(1);
+fn a_device_needs_its_password_once(stores: Stores) {
+    let cluster = stores.start(1);
     cluster.leader();
     let alice = cluster.person("alice");
     alice.register();
@@ -56,9 +60,8 @@ fn a_device_needs_its_password_once() {
     assert!(why.contains("password"), "{why}");
 }
 
-#[test]
-fn accounts_outlive_their_leader() {
-    let mut cluster = Cluster::start(3);
+fn accounts_outlive_their_leader(stores: Stores) {
+    let mut cluster = stores.start(3);
     let leader = cluster.leader();
     cluster.person("alice").register();
     cluster.kill(leader.seat);

@@ -1,7 +1,14 @@
 //! People write to each other, through whatever happens to the servers.
 
-use crate::harness::{Cluster, LEADER, Said, wait_until};
+use crate::harness::{LEADER, Said, Stores, over_every_store, wait_until};
 use std::time::Duration;
+
+over_every_store! {
+    two_people_on_two_servers_hear_each_other,
+    what_was_missed_comes_first_and_only_once,
+    the_conversation_goes_on_when_the_leader_dies,
+    all_servers_die_while_sending_and_nothing_acknowledged_is_lost,
+}
 
 /// Messages appear within this time, also over an election.
 const SOON: Duration = Duration::from_secs(15);
@@ -14,9 +21,8 @@ fn spoken<'a>(said: &'a [Said], by: &str) -> Vec<&'a str> {
     said.iter().filter(|said| said.from == by).map(|said| said.text.as_str()).collect()
 }
 
-#[test]
-fn two_people_on_two_servers_hear_each_other() {
-    let cluster = Cluster::start(3);
+fn two_people_on_two_servers_hear_each_other(stores: Stores) {
+    let cluster = stores.start(3);
     let leader = cluster.leader();
     let (alice, bob) = (cluster.person("alice"), cluster.person("bob"));
     alice.register();
@@ -37,9 +43,8 @@ fn two_people_on_two_servers_hear_each_other() {
     });
 }
 
-#[test]
-fn what_was_missed_comes_first_and_only_once() {
-    let cluster = Cluster::start(3);
+fn what_was_missed_comes_first_and_only_once(stores: Stores) {
+    let cluster = stores.start(3);
     cluster.leader();
     let (alice, bob) = (cluster.person("alice"), cluster.person("bob"));
     bob.register();
@@ -53,9 +58,8 @@ fn what_was_missed_comes_first_and_only_once() {
     assert_eq!(spoken(&tail.wait_for(1, SOON), "alice"), ["live"], "the read ones do not return");
 }
 
-#[test]
-fn the_conversation_goes_on_when_the_leader_dies() {
-    let mut cluster = Cluster::start(3);
+fn the_conversation_goes_on_when_the_leader_dies(stores: Stores) {
+    let mut cluster = stores.start(3);
     let (alice, bob) = (cluster.person("alice"), cluster.person("bob"));
     cluster.leader();
     bob.register();
@@ -73,9 +77,8 @@ fn the_conversation_goes_on_when_the_leader_dies() {
     cluster.same_state();
 }
 
-#[test]
-fn all_servers_die_while_sending_and_nothing_acknowledged_is_lost() {
-    let mut cluster = Cluster::start(3);
+fn all_servers_die_while_sending_and_nothing_acknowledged_is_lost(stores: Stores) {
+    let mut cluster = stores.start(3);
     cluster.leader();
     let (alice, bob) = (cluster.person("alice"), cluster.person("bob"));
     bob.register();

@@ -1,11 +1,16 @@
 //! What a session is sent: the unread and not the history, live messages
 //! wherever both are, marks, and patience with a reader that stops reading.
 
-use crate::harness::{Cluster, NodeStatus, Raw, wait_until, watch};
+use crate::harness::{Cluster, NodeStatus, Raw, Stores, over_every_store, wait_until, watch};
 use rustchat::chat::command::Target;
 use rustchat::chat::ids::{ConversationId, DeviceId};
 use rustchat::wire::message::{ClientMsg, ConversationInfo, Cursor, MarkEntry, ServerMsg};
 use std::time::{Duration, Instant};
+
+over_every_store! {
+    at_login_the_unread_messages_come_and_not_the_history,
+    every_device_of_a_user_gets_everything,
+}
 
 /// Two raw people on two servers, alice first.
 fn pair(cluster: &Cluster) -> (Raw, Raw) {
@@ -44,9 +49,8 @@ fn pushed(raw: &mut Raw, before: Vec<ServerMsg>, last: u64) -> Vec<u64> {
 }
 
 /// At login the unread messages come, once, and none that were read.
-#[test]
-fn at_login_the_unread_messages_come_and_not_the_history() {
-    let mut cluster = Cluster::start(3);
+fn at_login_the_unread_messages_come_and_not_the_history(stores: Stores) {
+    let mut cluster = stores.start(3);
     let (mut alice, mut bob) = pair(&cluster);
     alice.resume(vec![]);
     bob.resume(vec![]);
@@ -95,9 +99,8 @@ fn last_push(raw: &mut Raw, seq: u64) -> ConversationId {
 }
 
 /// All devices of both get everything, whichever server they are on.
-#[test]
-fn every_device_of_a_user_gets_everything() {
-    let cluster = Cluster::start(3);
+fn every_device_of_a_user_gets_everything(stores: Stores) {
+    let cluster = stores.start(3);
     let (alice, bob) = (cluster.person("alice"), cluster.person("bob"));
     bob.register();
     alice.register();

@@ -1,9 +1,14 @@
 //! Who leads, and above all when nobody may: fewer servers than a majority of
 //! those configured never hold an election, fresh or after a full stop.
 
-use crate::harness::{Cluster, LEADER, Path, wait_until, watch};
+use crate::harness::{Cluster, LEADER, Path, Stores, over_every_store, wait_until, watch};
 use rustchat::wire::peer::MessageKind;
 use std::time::Duration;
+
+over_every_store! {
+    a_leader_that_dies_or_stops_is_replaced,
+    a_leader_that_is_cut_off_is_replaced_and_comes_back_as_a_follower,
+}
 
 /// Contract: for this long nothing happens.
 const QUIET: Duration = Duration::from_secs(20);
@@ -76,9 +81,8 @@ fn no_election_without_a_majority_and_one_with_it() {
     complete(&mut clusters);
 }
 
-#[test]
-fn a_leader_that_dies_or_stops_is_replaced() {
-    let mut cluster = Cluster::start(3);
+fn a_leader_that_dies_or_stops_is_replaced(stores: Stores) {
+    let mut cluster = stores.start(3);
     let mut old = cluster.leader();
     for round in 0..4 {
         let what = if round % 2 == 0 { "KILL" } else { "STOP" };
@@ -103,9 +107,8 @@ fn a_leader_that_dies_or_stops_is_replaced() {
     }
 }
 
-#[test]
-fn a_leader_that_is_cut_off_is_replaced_and_comes_back_as_a_follower() {
-    let cluster = Cluster::setup().proxied().start(3);
+fn a_leader_that_is_cut_off_is_replaced_and_comes_back_as_a_follower(stores: Stores) {
+    let cluster = stores.setup().proxied().start(3);
     for path in [Path::Cut, Path::Swallow] {
         let old = cluster.leader();
         cluster.paths().part(&[old.seat], 3, path);

@@ -1,18 +1,23 @@
 //! A message stands exactly once, whatever happens between its commit and the
 //! sender's knowledge of it.
 
-use crate::harness::{Cluster, Raw, wait_until};
+use crate::harness::{Raw, Stores, over_every_store, wait_until};
 use rustchat::chat::command::Target;
 use rustchat::chat::event::Outcome;
 use rustchat::chat::ids::DeviceId;
 use rustchat::wire::message::{Ack, ClientMsg, Fetch, ServerMsg};
 use std::time::Duration;
 
+over_every_store! {
+    a_resend_after_the_leader_died_with_its_answer_stands_once,
+    a_gap_in_the_numbers_is_answered_with_the_number_that_is_expected,
+    messages_sent_while_leaders_die_arrive_once_and_in_order,
+}
+
 /// The leader commits and dies before the sender hears of it; the sender, who cannot know,
 /// sends the same numbers through another server.
-#[test]
-fn a_resend_after_the_leader_died_with_its_answer_stands_once() {
-    let mut cluster = Cluster::start(3);
+fn a_resend_after_the_leader_died_with_its_answer_stands_once(stores: Stores) {
+    let mut cluster = stores.start(3);
     let bob = cluster.person("bob");
     bob.register();
     let tail = bob.tail();
@@ -52,9 +57,8 @@ fn a_resend_after_the_leader_died_with_its_answer_stands_once() {
 }
 
 /// A gap is never filled by guessing: the server says which number it expects.
-#[test]
-fn a_gap_in_the_numbers_is_answered_with_the_number_that_is_expected() {
-    let cluster = Cluster::start(3);
+fn a_gap_in_the_numbers_is_answered_with_the_number_that_is_expected(stores: Stores) {
+    let cluster = stores.start(3);
     let leader = cluster.leader().seat;
     let mut alice = Raw::connect(cluster.address(leader), DeviceId([9; 16]));
     alice.register("alice", "a password of alice");
@@ -73,9 +77,8 @@ fn a_gap_in_the_numbers_is_answered_with_the_number_that_is_expected() {
 }
 
 /// Messages sent while leaders are killed one after the other: each once, in order.
-#[test]
-fn messages_sent_while_leaders_die_arrive_once_and_in_order() {
-    let mut cluster = Cluster::start(3);
+fn messages_sent_while_leaders_die_arrive_once_and_in_order(stores: Stores) {
+    let mut cluster = stores.start(3);
     let (alice, bob) = (cluster.person("alice"), cluster.person("bob"));
     bob.register();
     let tail = bob.tail();

@@ -1,16 +1,21 @@
 //! What was acknowledged survives: all servers killed at once, and with a
 //! majority of the disks as the only witness.
 
-use crate::harness::{Cluster, Said, program, wait_until};
+use crate::harness::{Cluster, Said, Stores, over_every_store, texts, wait_until};
 use std::io::{BufRead, BufReader, Write};
 use std::process::Stdio;
 use std::time::Duration;
 
+over_every_store! {
+    what_was_acknowledged_survives_the_death_of_all_servers,
+    an_acknowledged_message_lies_on_the_disks_of_a_majority,
+    a_server_whose_log_is_gone_catches_up_by_snapshot,
+}
+
 /// All servers die while somebody sends; every acknowledged message is there once, in order,
 /// on every server, after the restart.
-#[test]
-fn what_was_acknowledged_survives_the_death_of_all_servers() {
-    let mut cluster = Cluster::start(3);
+fn what_was_acknowledged_survives_the_death_of_all_servers(stores: Stores) {
+    let mut cluster = stores.start(3);
     cluster.leader();
     let (alice, bob) = (cluster.person("alice"), cluster.person("bob"));
     bob.register();
@@ -54,9 +59,8 @@ fn what_was_acknowledged_survives_the_death_of_all_servers() {
 }
 
 /// With the third server down from the start, an acknowledged message lies on both other disks.
-#[test]
-fn an_acknowledged_message_lies_on_the_disks_of_a_majority() {
-    let mut cluster = Cluster::of(3);
+fn an_acknowledged_message_lies_on_the_disks_of_a_majority(stores: Stores) {
+    let mut cluster = stores.of(3);
     cluster.up(1);
     cluster.up(2);
     cluster.leader();
@@ -66,11 +70,8 @@ fn an_acknowledged_message_lies_on_the_disks_of_a_majority() {
     cluster.kill_all();
 
     for seat in [1, 2] {
-        let data = cluster.node(seat).data.clone();
-        let mut check = program(data.parent().unwrap());
-        let output = check.args(["store", "check", "--dump"]).arg(&data).output().unwrap();
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let err = String::from_utf8_lossy(&output.stderr);
+        let output = cluster.node(seat).check(&["--dump"]);
+        let (text, err) = texts(&output);
         assert!(output.status.success(), "server {seat}: {}: {err}", output.status);
         assert!(text.contains("a word for the disks"), "server {seat}:\n{text}");
         assert!(text.contains(&said[0].id), "server {seat}: {} in\n{text}", said[0].id);
@@ -81,9 +82,8 @@ fn an_acknowledged_message_lies_on_the_disks_of_a_majority() {
 }
 
 /// A server that missed more than the log keeps catches up by a snapshot.
-#[test]
-fn a_server_whose_log_is_gone_catches_up_by_snapshot() {
-    let mut cluster = Cluster::setup().option("--snapshot-log-bytes", "65536").start(3);
+fn a_server_whose_log_is_gone_catches_up_by_snapshot(stores: Stores) {
+    let mut cluster = stores.setup().option("--snapshot-log-bytes", "65536").start(3);
     let leader = cluster.leader().seat;
     let away = cluster.seats().into_iter().find(|seat| *seat != leader).unwrap();
     cluster.kill(away);

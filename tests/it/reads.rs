@@ -1,16 +1,19 @@
 //! Reads that must be current ask a majority; scroll-back does not.
 
-use crate::harness::{Cluster, Path, Raw};
+use crate::harness::{Path, Raw, Stores, over_every_store};
 use rustchat::chat::command::Target;
 use rustchat::chat::event::Outcome;
 use rustchat::chat::ids::DeviceId;
 use rustchat::wire::message::{ClientMsg, Fetch, ServerMsg};
 
+over_every_store! {
+    a_server_that_is_cut_off_answers_no_current_read,
+}
+
 /// A server that is cut off from the others shows what it has, and says nothing as if it were
 /// current.
-#[test]
-fn a_server_that_is_cut_off_answers_no_current_read() {
-    let cluster = Cluster::setup().proxied().start(3);
+fn a_server_that_is_cut_off_answers_no_current_read(stores: Stores) {
+    let cluster = stores.setup().proxied().start(3);
     let leader = cluster.leader().seat;
     let alone = cluster.seats().into_iter().find(|seat| *seat != leader).unwrap();
     let mut alice = Raw::connect(cluster.address(alone), DeviceId([1; 16]));

@@ -1,16 +1,20 @@
 //! `chat --send` and `chat --tail` as a script uses them: what goes wrong and
 //! what is kept.
 
-use crate::harness::{Cluster, signal, texts, wait_until};
+use crate::harness::{Cluster, Stores, over_every_store, signal, texts, wait_until};
 use std::io::{BufRead, BufReader, Write};
 use std::process::Stdio;
 use std::time::Duration;
 
+over_every_store! {
+    what_a_signal_interrupts_is_sent_by_the_next_run,
+    processes_of_one_user_on_one_machine_do_not_disturb_each_other,
+}
+
 const SOON: Duration = Duration::from_secs(15);
 
-#[test]
-fn what_a_signal_interrupts_is_sent_by_the_next_run() {
-    let mut cluster = Cluster::start(3);
+fn what_a_signal_interrupts_is_sent_by_the_next_run(stores: Stores) {
+    let mut cluster = stores.start(3);
     cluster.leader();
     let (alice, bob) = (cluster.person("alice"), cluster.person("bob"));
     bob.register();
@@ -65,9 +69,8 @@ fn a_mistake_in_the_input_is_named_and_what_was_before_it_stands() {
     assert_eq!(heard.iter().map(|said| said.text.as_str()).collect::<Vec<_>>(), ["fine", "later"]);
 }
 
-#[test]
-fn processes_of_one_user_on_one_machine_do_not_disturb_each_other() {
-    let cluster = Cluster::start(3);
+fn processes_of_one_user_on_one_machine_do_not_disturb_each_other(stores: Stores) {
+    let cluster = stores.start(3);
     cluster.leader();
     let (alice, bob) = (cluster.person("alice"), cluster.person("bob"));
     bob.register();

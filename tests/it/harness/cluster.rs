@@ -4,6 +4,7 @@
 use super::node::{Node, program};
 use super::person::Person;
 use super::proxy::Proxies;
+use super::stores::Stores;
 use crate::support::place::Place;
 use crate::support::wait::wait_until;
 use serde_json::Value;
@@ -53,7 +54,9 @@ pub struct Cluster {
 pub struct Setup {
     options: Vec<String>,
     environment: Vec<(String, String)>,
+    stores: BTreeMap<u32, String>,
     proxied: bool,
+    kept_in: Stores,
 }
 
 impl Setup {
@@ -69,6 +72,18 @@ impl Setup {
         self
     }
 
+    /// Gives the server on a seat a store of its own: `mongodb://…`.
+    pub fn store(mut self, seat: u32, url: &str) -> Self {
+        self.stores.insert(seat, url.to_owned());
+        self
+    }
+
+    /// Gives every server a store of a kind.
+    pub fn kept_in(mut self, stores: Stores) -> Self {
+        self.kept_in = stores;
+        self
+    }
+
     /// Puts a proxy in front of every server, for its peers and its clients.
     pub fn proxied(mut self) -> Self {
         self.proxied = true;
@@ -76,7 +91,12 @@ impl Setup {
     }
 
     /// `n` servers, none of them started.
-    pub fn of(self, n: u32) -> Cluster {
+    pub fn of(mut self, n: u32) -> Cluster {
+        for seat in 1..=n {
+            if let Some(url) = self.kept_in.fresh(seat) {
+                self.stores.entry(seat).or_insert(url);
+            }
+        }
         let place = Place::take();
         let home = TempDir::with_prefix("rustchat-it-").unwrap();
         let conf = home.path().join("nodes.conf");
@@ -93,8 +113,13 @@ impl Setup {
         }
         std::fs::write(&conf, text).unwrap();
         let proxies = self.proxied.then(|| Proxies::start(&place, n, PEER, CLIENT));
-        let node =
-            |seat| (seat, Node::new(seat, home.path(), &conf, &self.options, &self.environment));
+        let node = |seat| {
+            let mut options = self.options.clone();
+            if let Some(url) = self.stores.get(&seat) {
+                options.extend(["--store".to_owned(), url.clone()]);
+            }
+            (seat, Node::new(seat, home.path(), &conf, &options, &self.environment))
+        };
         Cluster { nodes: (1..=n).map(node).collect(), proxies, place, home: Some(home) }
     }
 

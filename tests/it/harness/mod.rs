@@ -10,12 +10,15 @@ mod person;
 mod proxy;
 mod pty;
 mod raw;
+mod stores;
 
 pub use crate::support::signal::signal;
 pub use crate::support::wait::{wait_until, watch};
-pub use cluster::{Cluster, LEADER, NodeStatus};
+pub use cluster::{Cluster, LEADER, NodeStatus, Setup};
 pub use node::{copy, program};
 pub use person::{Person, Said, texts};
 pub use proxy::Path;
 pub use pty::Terminal;
 pub use raw::Raw;
+pub use stores::Stores;
+pub(crate) use stores::over_every_store;

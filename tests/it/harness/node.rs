@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
 
 /// The program under test, without anything of the user who runs the tests.
@@ -86,6 +86,39 @@ impl Node {
         command.env("RUSTCHAT_LOG", "error,rustchat=debug");
         command.stdin(Stdio::piped()).stdout(self.open("out")).stderr(self.open("log"));
         self.child = Some(command.spawn().unwrap());
+    }
+
+    /// The URL of its database, if that is where it keeps its data.
+    pub fn store(&self) -> Option<&str> {
+        let at = self.options.iter().position(|option| option == "--store")?;
+        self.options.get(at + 1).map(String::as_str)
+    }
+
+    /// Takes the server to another machine, on which there is nothing yet; its options stay.
+    pub fn moved(&mut self, machine: &str) {
+        assert!(self.child.is_none(), "server {} runs", self.seat);
+        self.home = self.home.join(machine);
+        std::fs::create_dir(&self.home).unwrap();
+        self.data = self.home.join("data");
+    }
+
+    /// The directory that is home to it, with what it wrote to its outputs.
+    pub fn home(&self) -> &Path {
+        &self.home
+    }
+
+    /// `rustchat store check` of its data, with `options`.
+    pub fn check(&self, options: &[&str]) -> Output {
+        let mut command = program(&self.home);
+        command.args(["store", "check"]).args(options);
+        match self.store() {
+            Some(url) => {
+                command.args(["--store", url, "--node", &self.seat.to_string()]);
+                command.arg("--nodes").arg(&self.nodes);
+            }
+            None => drop(command.arg(&self.data)),
+        }
+        command.output().unwrap()
     }
 
     /// Whether a process is there.
