@@ -21,6 +21,9 @@ const DOCUMENTS: usize = 500;
 /// Bytes of documents in one command; the server takes 48 MB.
 const BYTES: usize = 12 << 20;
 
+/// The driver itself gives up a little earlier than a question: it knows why.
+const DRIVER: Duration = Duration::from_millis(1500);
+
 /// The server's code for a collection that is not there.
 const NO_SUCH_COLLECTION: i32 = 26;
 
@@ -28,6 +31,8 @@ const NO_SUCH_COLLECTION: i32 = 26;
 pub(super) struct Db {
     client: Client,
     database: Database,
+    /// Where it is, for people.
+    hosts: String,
     #[cfg(test)]
     pub(super) tap: super::tap::Tap,
 }
@@ -65,8 +70,8 @@ impl Db {
         let wrong = |e: Error| StoreError::NotOurs(format!("--store: {}", text(&e)));
         let mut options = ClientOptions::parse(url).await.map_err(wrong)?;
         options.app_name.get_or_insert_with(|| "rustchat".to_owned());
-        options.connect_timeout.get_or_insert(STORE_ATTEMPT);
-        options.server_selection_timeout.get_or_insert(STORE_ATTEMPT);
+        options.connect_timeout.get_or_insert(DRIVER);
+        options.server_selection_timeout.get_or_insert(DRIVER);
         options.read_concern.get_or_insert_with(ReadConcern::majority);
         Ok(options)
     }
@@ -77,13 +82,15 @@ impl Db {
     /// `NotOurs` where the options make no sense.
     pub(super) fn new(options: ClientOptions, name: &str) -> Result<Self, StoreError> {
         let name = options.default_database.clone().unwrap_or_else(|| name.to_owned());
-        tracing::debug!(hosts = shown(&options), database = name, "the database");
+        let hosts = shown(&options);
+        tracing::debug!(hosts, database = name, "the database");
         let client = Client::with_options(options)
             .map_err(|e| StoreError::NotOurs(format!("--store: {}", text(&e))))?;
         let database = client.database(&name);
         Ok(Self {
             client,
             database,
+            hosts,
             #[cfg(test)]
             tap: super::tap::Tap::default(),
         })
@@ -111,7 +118,8 @@ impl Db {
                 Err(_) => "it does not answer".to_owned(),
             };
             if start.elapsed() + wait >= STORE_PATIENCE {
-                return Err(StoreError::Unavailable(why));
+                let place = format!("database {} at {}", self.name(), self.hosts);
+                return Err(StoreError::Unavailable(format!("{why} ({place})")));
             }
             tracing::debug!(why, "the database is asked again");
             sleep(wait).await;
@@ -366,7 +374,7 @@ fn trouble(error: Error) -> Trouble {
             Trouble::Final(refused(&why))
         }
         ErrorKind::IncompatibleServer { .. } => Trouble::Final(incompatible(&why)),
-        ErrorKind::ServerSelection { message, .. } if message.contains("maximum wire version") => {
+        ErrorKind::ServerSelection { message, .. } if message.contains("reports wire version") => {
             Trouble::Final(incompatible(&why))
         }
         ErrorKind::InvalidArgument { .. } | ErrorKind::InvalidTlsConfig { .. } => {
@@ -384,7 +392,7 @@ fn refused(why: &str) -> StoreError {
 }
 
 fn incompatible(why: &str) -> StoreError {
-    StoreError::NotOurs(format!("the database is too old: {why}; use MongoDB 4.4 or newer"))
+    StoreError::NotOurs(format!("the database is too old: {why} Use MongoDB 4.4 or newer"))
 }
 
 fn code(error: &Error) -> Option<i32> {

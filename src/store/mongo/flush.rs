@@ -21,7 +21,7 @@ use futures::future::try_join_all;
 use mongodb::bson::{Document, doc};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
 
 /// Bytes of rows in one flush, unless one entry alone has more: the mark's document, which
@@ -39,14 +39,30 @@ pub(super) struct Flush {
 }
 
 impl Flush {
-    /// Flushes until `closed`, or until the database fails.
-    pub(super) async fn run(self: Arc<Self>, closed: CancellationToken) {
+    /// Flushes until `closed`, or until the database fails. `durable` is the index after the
+    /// log's last durable entry.
+    pub(super) async fn run(
+        self: Arc<Self>,
+        closed: CancellationToken,
+        mut durable: watch::Receiver<u64>,
+    ) {
         loop {
             let steps = self.state.next(BYTES);
-            if steps.is_empty() {
+            let Some(last) = steps.last() else {
                 tokio::select! {
                     () = closed.cancelled() => return,
                     () = self.state.more.notified() => continue,
+                }
+            };
+            // An entry can be committed by the others before it is in this log. The state waits
+            // for it, so that a state ahead of its log always means that the log has lost entries.
+            tokio::select! {
+                () = closed.cancelled() => return,
+                there = durable.wait_for(|next| *next > last.index()) => {
+                    // The log is gone.
+                    if there.is_err() {
+                        return;
+                    }
                 }
             }
             if let Err(error) = self.flush(&steps).await {

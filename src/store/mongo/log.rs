@@ -13,7 +13,7 @@ use mongodb::bson::{Bson, Document, doc};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 /// Entries read from the database at a time.
 const PAGE: u64 = 512;
@@ -45,7 +45,7 @@ pub(super) struct Recent {
     entries: BTreeMap<u64, LogEntry>,
     bytes: usize,
     /// Index after the last durable entry; from here on all are in `entries`.
-    durable: u64,
+    durable: watch::Sender<u64>,
     log_bytes: u64,
     /// How often the log was cut.
     cuts: u64,
@@ -102,11 +102,12 @@ pub(super) async fn open(
         db.delete(LOG, doc! { "_id": { "$lte": int(purged.index) } }).await?;
     }
     let mut recent = Recent { bounds, vote, ..Recent::default() };
-    recent.durable = bounds.last.map_or(0, |id| id.index + 1);
+    let durable = bounds.last.map_or(0, |id| id.index + 1);
+    recent.durable.send_replace(durable);
     recent.first = first(&db, bounds).await?;
     let mut from = recent.first;
-    while from < recent.durable {
-        let to = recent.durable.min(from + PAGE);
+    while from < durable {
+        let to = durable.min(from + PAGE);
         for entry in read_entries(&db, from, to).await? {
             recent.log_bytes += entry.payload.len() as u64;
             recent.remember(entry);
@@ -169,7 +170,7 @@ impl Recent {
     fn evict(&mut self) {
         while self.bytes > STORE_LOG_CACHE {
             let Some(oldest) = self.entries.first_entry() else { return };
-            if *oldest.key() >= self.durable {
+            if *oldest.key() >= *self.durable.borrow() {
                 return;
             }
             self.bytes -= oldest.remove().payload.len();
@@ -179,14 +180,14 @@ impl Recent {
     fn drop_from(&mut self, index: u64) {
         let cut = self.entries.split_off(&index);
         self.bytes -= cut.values().map(|entry| entry.payload.len()).sum::<usize>();
-        self.durable = self.durable.min(index);
+        self.durable.send_modify(|durable| *durable = index.min(*durable));
         self.cuts += 1;
     }
 
     /// Notes that everything up to `last` is durable, unless the log was cut since.
     pub(super) fn written(&mut self, last: u64, append: &Append) {
         if append.cuts == self.cuts {
-            self.durable = self.durable.max(last + 1);
+            self.durable.send_modify(|durable| *durable = (last + 1).max(*durable));
             self.evict();
         }
     }
@@ -209,6 +210,11 @@ impl Log {
 
     pub(super) fn log_bytes(&self) -> u64 {
         lock(&self.recent).log_bytes
+    }
+
+    /// Index after the last durable entry.
+    pub(super) fn durable(&self) -> watch::Receiver<u64> {
+        lock(&self.recent).durable.subscribe()
     }
 
     pub(super) fn syncs(&self) -> u64 {

@@ -137,9 +137,12 @@ impl Mongo {
         applied::take(&db, &lease).await?;
         let (log, writer) =
             log::open(Arc::clone(&db), Arc::clone(&lease), end.clone(), node).await?;
+        // The others may have committed what had not come into this log when its process ended.
+        let last = log.bounds().last;
+        lock(&hints).committed.take_if(|committed| Some(*committed) > last);
         let flush = resume(db, lease, end).await?;
         tasks.spawn(writer.run());
-        tasks.spawn(Arc::clone(&flush).run(closed.clone()));
+        tasks.spawn(Arc::clone(&flush).run(closed.clone(), log.durable()));
         guard.disarm();
         Ok(Self {
             log,

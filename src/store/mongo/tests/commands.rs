@@ -4,7 +4,7 @@
 use crate::store::Store;
 use crate::store::mongo::Mongo;
 use crate::store::mongo::testing::Database;
-use crate::store::samples::{Sample, append, take};
+use crate::store::samples::{Sample, append, entry, take};
 use mongodb::bson::{Document, doc};
 use mongodb::event::EventHandler;
 use mongodb::event::command::CommandEvent;
@@ -38,7 +38,8 @@ async fn every_write_waits_for_a_majoritys_journal() {
     take(&store, sample.found()).await.unwrap();
     take(&store, sample.send(&["one"])).await.unwrap();
     store.save_vote(Default::default()).await.unwrap();
-    store.truncate(1).await.unwrap();
+    append(&store, vec![entry(1, 2)]).await.unwrap();
+    store.truncate(2).await.unwrap();
     store.begin_import(true).await.unwrap();
     store.import(vec![]).await.unwrap();
     store.install(sample.mark.clone(), sample.rows()).await.unwrap();
