@@ -10,7 +10,7 @@ use crate::support::wait::wait_until;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -202,6 +202,11 @@ impl Cluster {
     /// A server's own address for clients, past any proxy.
     pub fn address(&self, seat: u32) -> SocketAddr {
         (self.place.host(seat), CLIENT).into()
+    }
+
+    /// Where the others believe a server to be: at the proxy in front of it, if there is one.
+    pub fn host(&self, seat: u32) -> Ipv4Addr {
+        if self.proxies.is_some() { self.place.front(seat) } else { self.place.host(seat) }
     }
 
     /// Where the files of all servers are.

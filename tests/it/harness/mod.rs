@@ -4,6 +4,7 @@
 //! test again. It must not know what a scenario asserts.
 
 mod cluster;
+mod database;
 pub mod inside;
 mod node;
 mod person;
@@ -15,8 +16,9 @@ mod stores;
 pub use crate::support::signal::signal;
 pub use crate::support::wait::{wait_until, watch};
 pub use cluster::{Cluster, LEADER, NodeStatus, Setup};
-pub use node::{copy, program};
-pub use person::{Person, Said, texts};
+pub use database::Documents;
+pub use node::{Node, copy, program};
+pub use person::{Person, Said, Talk, texts};
 pub use proxy::Path;
 pub use pty::Terminal;
 pub use raw::Raw;

@@ -49,6 +49,8 @@ struct State {
     /// All frames seen and votes and pre-votes granted, by the server that sent them.
     frames: BTreeMap<u32, u64>,
     granted: BTreeMap<u32, u64>,
+    /// Answers of any kind, by the server that gave them.
+    answers: BTreeMap<u32, u64>,
     /// Connections between servers that are open now, as (dialler, listener, number).
     open: BTreeSet<(u32, u32, u64)>,
     next: u64,
@@ -67,6 +69,8 @@ impl Shared {
 impl State {
     fn count(&mut self, from: u32, to: u32, frame: &PeerFrame) {
         *self.frames.entry(from).or_default() += 1;
+        let answer = frame.answer && frame.kind.is_some();
+        *self.answers.entry(from).or_default() += u64::from(answer);
         match (frame.kind, frame.answer) {
             (Some(kind), false) if !frame.more => {
                 *self.counts.entry((from, to, kind)).or_default() += 1;
@@ -143,6 +147,11 @@ impl Proxies {
     /// Votes and pre-votes that one server has granted so far.
     pub fn granted_by(&self, seat: u32) -> u64 {
         self.shared.state().granted.get(&seat).copied().unwrap_or_default()
+    }
+
+    /// Votes, acknowledgements and other answers that one server has given so far.
+    pub fn answers_of(&self, seat: u32) -> u64 {
+        self.shared.state().answers.get(&seat).copied().unwrap_or_default()
     }
 
     /// Frames of any kind, answers too, that one server has sent to others so far.
