@@ -36,7 +36,7 @@ fn the_documents_say_what_was_sent_through_the_chat() {
         let all = documents.find("messages", doc! {});
         assert_eq!(all.len(), sent.len(), "server {seat}: {all:?}");
         for said in &sent {
-            let found = documents.find("messages", doc! { "_id": &said.id });
+            let found = documents.find("messages", doc! { "id": &said.id });
             let [message] = &found[..] else { panic!("server {seat}: {said:?}: {found:?}") };
             assert_says(message, said);
             let at = message.get_datetime("at").unwrap();

@@ -12,10 +12,10 @@ use std::sync::{Arc, Mutex};
 
 const WRITES: [&str; 6] = ["insert", "update", "delete", "findAndModify", "createIndexes", "drop"];
 
-type Commands = Arc<Mutex<Vec<Document>>>;
+pub(super) type Commands = Arc<Mutex<Vec<Document>>>;
 
 /// A store, and every command that it sends.
-async fn watched(database: &Database) -> (Mongo, Commands) {
+pub(super) async fn watched(database: &Database) -> (Mongo, Commands) {
     let commands = Commands::default();
     let seen = Arc::clone(&commands);
     let handler = EventHandler::callback(move |event| {
