@@ -53,7 +53,6 @@ pub struct Cluster {
 #[derive(Clone, Debug, Default)]
 pub struct Setup {
     options: Vec<String>,
-    environment: Vec<(String, String)>,
     stores: BTreeMap<u32, String>,
     proxied: bool,
     kept_in: Stores,
@@ -63,12 +62,6 @@ impl Setup {
     /// Gives every server an option more.
     pub fn option(mut self, name: &str, value: &str) -> Self {
         self.options.extend([name.to_owned(), value.to_owned()]);
-        self
-    }
-
-    /// Gives every server a variable in its environment.
-    pub fn variable(mut self, name: &str, value: &str) -> Self {
-        self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -118,7 +111,7 @@ impl Setup {
             if let Some(url) = self.stores.get(&seat) {
                 options.extend(["--store".to_owned(), url.clone()]);
             }
-            (seat, Node::new(seat, home.path(), &conf, &options, &self.environment))
+            (seat, Node::new(seat, home.path(), &conf, &options))
         };
         Cluster { nodes: (1..=n).map(node).collect(), proxies, place, home: Some(home) }
     }
