@@ -131,6 +131,10 @@ fn remembered(shared: &Shared, theirs: &PeerHello) -> Result<(), String> {
     if theirs.acknowledged <= last || shared.asks_admission() {
         return Ok(());
     }
+    if !shared.store.holds() {
+        // Another process may have the data by now, and have acknowledged that.
+        return Err("this process may no longer be the one that has the data".into());
+    }
     let text = format!(
         "node {} remembers that this node had acknowledged log entry {}, but its data directory \
          ends at {last}, so it was set back: {CURE}",

@@ -5,7 +5,8 @@ use crate::chat::ids::ClusterId;
 use crate::raft::mesh::{Handler, MakeHello, Mesh, MeshConfig};
 use crate::raft::types::StopReason;
 use crate::raft::{Seat, boot, greet};
-use crate::store::Identity;
+use crate::store::memory::Memory;
+use crate::store::{Identity, Store};
 use crate::wire::peer::{MessageKind, PeerHello};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -165,4 +166,23 @@ async fn an_emptied_directory_is_known_by_who_met_it_before_it_is_noted() {
     let noted = shared.membership().and_then(|m| m.get_node(&1)?.incarnation);
     assert_eq!(noted, None, "the membership does not know it");
     emptied.stop().await;
+}
+
+/// What the other one remembers may be what a process acknowledged that has the data now.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_may_have_lost_its_data_to_another_process_does_not_say_that_it_was_set_back() {
+    let mut cluster = Cluster::new(Backend::Memory, 3);
+    let store = Arc::new(Memory::new(2));
+    cluster.stores.insert(2, Arc::clone(&store) as Arc<dyn Store>);
+    store.set_taken(true);
+    cluster.start(2).await;
+    let fake = Fake::start(&cluster, &[2], |hello| hello.acknowledged = 9);
+    let (_, reason) = fake.until_refused(&[2]).await;
+    assert!(reason.contains("no longer"), "{reason}");
+    assert_eq!(cluster.node(2).stop_reason(), None, "it waits for its store");
+
+    store.set_taken(false);
+    let stopped = tokio::time::timeout(DEADLINE, cluster.node(2).stopped()).await;
+    assert!(matches!(&stopped, Ok(StopReason::Refused(why)) if why.contains("set back")));
+    fake.stop().await;
 }
