@@ -4,7 +4,7 @@ use super::talk::{Chat, Servers, host_of};
 use crate::harness::{wait_until, watch};
 use crate::support::mongod::{Server, mongo_uri};
 use crate::support::scripted::ScriptedServer;
-use crate::support::tcp_proxy::{Flow, Trap};
+use crate::support::tcp_proxy::{Flow, From, Trap};
 use std::time::Duration;
 
 /// How long a database is unreachable: a minute where [`LONG`] is set.
@@ -21,12 +21,20 @@ const SLOW: Duration = Duration::from_millis(100);
 fn a_leader_whose_database_is_too_slow_cut_or_unreachable_leaves_the_lead_and_comes_back() {
     let mut servers = Servers::start();
     let chat = Chat::start(&servers.cluster);
-    for trouble in [Flow::Slow(TOO_SLOW), Flow::Cut, Flow::Swallow] {
+    let (both, back) = (&[From::Client, From::Server][..], &[From::Server][..]);
+    let troubles = [
+        (both, Flow::Slow(TOO_SLOW)),
+        (both, Flow::Cut),
+        // Everything is written, and no answer comes.
+        (back, Flow::Swallow),
+        (both, Flow::Swallow),
+    ];
+    for (ways, trouble) in troubles {
         let seat = servers.cluster.leader().seat;
-        servers.way(seat).set(trouble);
+        ways.iter().for_each(|from| servers.way(seat).set_from(*from, trouble));
         servers.goes_on_without(seat);
         chat.flows();
-        if trouble == Flow::Swallow {
+        if (ways, trouble) == (both, Flow::Swallow) {
             stays_away(&servers, seat);
         }
         servers.way(seat).set(Flow::Open);

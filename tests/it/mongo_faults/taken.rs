@@ -5,6 +5,7 @@ use super::talk::{Chat, Servers};
 use crate::harness::{Setup, program, wait_until};
 use crate::support::mongod::{Server, mongo_uri};
 use crate::support::place::Place;
+use crate::support::tcp_proxy::Flow;
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::time::Duration;
@@ -97,12 +98,18 @@ fn a_stalled_process_whose_database_was_taken_over_ends_without_a_word() {
     servers.cluster.up(leader);
     chat.flows();
 
+    // It cannot hear yet that the database is another's, and all that time it is asked.
     let before = servers.cluster.paths().answers_of(seat);
+    servers.way(seat).set(Flow::Swallow);
     servers.cluster.signal(seat, "CONT");
+    wait_until(TAKES, "the first one gives up", || {
+        let log = servers.cluster.node(seat).wrote("log");
+        log.contains("the store cannot go on").then_some(())
+    });
+    servers.way(seat).set(Flow::Open);
     let code = servers.cluster.node(seat).ended(TAKES).code();
     let said = servers.cluster.node(seat).wrote("log");
     assert_eq!(code, Some(CONFIG), "{said}");
-    // It finds that it is fenced, or, where it was away for too long, that it is too late.
     assert!(said.contains("another rustchat process"), "{said}");
     assert_eq!(servers.cluster.paths().answers_of(seat), before, "it has answered");
 
