@@ -41,7 +41,9 @@ pub async fn run(
     stop: CancellationToken,
     ready: oneshot::Sender<()>,
 ) -> Result<(), ServeError> {
-    let store = open(&config, false).await?;
+    // Who holds the database, or does not answer, may be waited for.
+    let Some(opened) = stop.run_until_cancelled(open(&config, false)).await else { return Ok(()) };
+    let store = opened?;
     let door = match listen(&config).await {
         Ok(listener) => Door::new(listener),
         Err(error) => {

@@ -62,6 +62,21 @@ fn a_database_that_cannot_be_reached_at_the_first_start_is_named() {
     }
 }
 
+/// Who is told to stop while the database does not answer stops, and that is no failure.
+#[test]
+fn a_server_that_waits_for_its_database_can_be_stopped() {
+    let place = Place::take();
+    let silent = std::net::TcpListener::bind((place.host(8), 27017)).unwrap();
+    let url = format!("mongodb://{}/west", silent.local_addr().unwrap());
+    let mut cluster = Cluster::setup().store(1, &url).of(1);
+    cluster.up(1);
+    let connection = silent.accept().unwrap();
+    cluster.signal(1, "TERM");
+    let ended = cluster.node(1).ended(ENDS);
+    assert!(ended.success(), "{ended}: {}", cluster.node(1).wrote("log"));
+    drop(connection);
+}
+
 /// It takes no write at the first start.
 #[test]
 fn a_full_database_at_the_first_start_is_said_to_be_full() {
