@@ -131,7 +131,7 @@ impl Db {
     pub(super) async fn command(&self, command: &Document) -> Result<Document, StoreError> {
         let raw = RawDocumentBuf::try_from(command).map_err(unencodable)?;
         #[cfg(test)]
-        self.tap.awake().await;
+        self.tap.awake(command).await;
         self.persistently(|| async {
             #[cfg(test)]
             self.tap.pass(command).map_err(Trouble::Final)?;

@@ -4,7 +4,6 @@
 //! a snapshot comes from.
 
 use super::applied::{self, Install};
-use super::db::Db;
 use super::documents::Directory;
 use super::fields::{HASHES, INCOMING, INCOMING_STATE, MESSAGES, SMALL};
 use super::flush::{self, Flush};
@@ -40,13 +39,19 @@ impl Importing {
     }
 }
 
-/// Deletes what an unfinished snapshot left.
-pub(super) async fn forget(db: &Db) -> Result<(), StoreError> {
-    db.delete(MESSAGES, doc! { "imported": true }).await?;
-    db.delete(INCOMING, doc! {}).await
-}
-
 impl Flush {
+    /// Deletes documents, if this process still owns them.
+    async fn clear(&self, collection: &str, filter: Document) -> Result<(), StoreError> {
+        self.lease.confirm(&self.db).await?;
+        self.db.delete(collection, filter).await
+    }
+
+    /// Deletes what an unfinished snapshot left.
+    pub(super) async fn forget_import(&self) -> Result<(), StoreError> {
+        self.clear(MESSAGES, doc! { "imported": true }).await?;
+        self.clear(INCOMING, doc! {}).await
+    }
+
     /// See [`crate::store::Store::begin_import`].
     pub(super) async fn begin_import(
         &self,
@@ -56,7 +61,7 @@ impl Flush {
         self.state.persist().await?;
         let _quiet = self.names.lock().await;
         applied::set(&self.db, &self.lease, doc! { "importing": true }).await?;
-        forget(&self.db).await?;
+        self.forget_import().await?;
         let empty = self.db.one(MESSAGES, doc! {}, doc! {}).await?.is_none();
         importing.set(if all && !empty { Install::Replace } else { Install::InPlace });
         Ok(())
@@ -91,7 +96,7 @@ impl Flush {
         self.state.persist().await?;
         let mut names = self.names.lock().await;
         let install = importing.get();
-        self.db.delete(INCOMING_STATE, doc! {}).await?;
+        self.clear(INCOMING_STATE, doc! {}).await?;
         self.db.insert(INCOMING_STATE, applied::numbered(state)).await?;
         let mut fields = applied::flush_fields(&mark, &[]);
         fields.insert("importing", false);
@@ -127,7 +132,7 @@ impl Flush {
             }
         }
         for collection in SMALL {
-            self.db.delete(collection, doc! {}).await?;
+            self.clear(collection, doc! {}).await?;
         }
         let entry = mark.applied.map_or(0, |id| id.index);
         self.write_small(&rows, entry, &mut names).await?;
@@ -144,8 +149,8 @@ impl Flush {
             self.db.update(HASHES, vec![statement]).await?;
         }
         applied::set(&self.db, &self.lease, doc! { "install": Bson::Null }).await?;
-        self.db.delete(INCOMING, doc! {}).await?;
-        self.db.delete(INCOMING_STATE, doc! {}).await?;
+        self.clear(INCOMING, doc! {}).await?;
+        self.clear(INCOMING_STATE, doc! {}).await?;
         Ok(names)
     }
 
@@ -173,8 +178,8 @@ impl Flush {
 
     /// Replaces all messages by those of the snapshot.
     async fn replace_messages(&self, names: &Directory) -> Result<(), StoreError> {
-        self.db.delete(MESSAGES, doc! {}).await?;
-        self.db.delete(HASHES, doc! {}).await?;
+        self.clear(MESSAGES, doc! {}).await?;
+        self.clear(HASHES, doc! {}).await?;
         let mut filter = doc! {};
         loop {
             let page = self.db.page(INCOMING, filter, doc! { "_id": 1 }, COPY).await?;

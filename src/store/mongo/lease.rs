@@ -90,6 +90,14 @@ impl Lease {
         self.renewed.lock().unwrap_or_else(PoisonError::into_inner).elapsed() < STORE_LEASE
     }
 
+    /// Asks whether this process is still the owner, before something that names no epoch.
+    ///
+    /// # Errors
+    /// `NotOurs` where another process has taken over.
+    pub(super) async fn confirm(&self, db: &Db) -> Result<(), StoreError> {
+        self.write(db, doc! { "$inc": { "beat": int(1) } }).await
+    }
+
     /// Changes the node's document, as its owner.
     ///
     /// # Errors

@@ -5,7 +5,7 @@
 use super::db::Db;
 use super::fields::{LOG, NODE, Reading, int, log_id};
 use super::lease::{End, Lease};
-use super::writer::Writer;
+use super::writer::{self, Writer};
 use crate::limits::{STORE_LOG_CACHE, STORE_QUEUE};
 use crate::store::record::{LogBounds, LogEntry, LogId, Vote};
 use crate::store::{OnDurable, StoreError};
@@ -97,9 +97,10 @@ pub(super) async fn open(
 ) -> Result<(Log, Writer), StoreError> {
     let (vote, bounds) = read_head(node)?;
     let above = bounds.last.map_or(Bson::Int64(-1), |id| int(id.index));
-    db.delete(LOG, doc! { "_id": { "$gt": above } }).await?;
+    writer::forget(&db, &lease, doc! { "_id": { "$gt": above } }).await?;
     if let Some(purged) = bounds.purged {
-        db.delete(LOG, doc! { "_id": { "$lte": int(purged.index) } }).await?;
+        let below = doc! { "_id": { "$lte": int(purged.index) } };
+        writer::forget(&db, &lease, below).await?;
     }
     let mut recent = Recent { bounds, vote, ..Recent::default() };
     let durable = bounds.last.map_or(0, |id| id.index + 1);

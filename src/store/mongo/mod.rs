@@ -171,7 +171,7 @@ async fn resume(db: Arc<Db>, lease: Arc<Lease>, end: End) -> Result<Arc<Flush>, 
         Some(install) => flush.finish_install(install, &found.mark).await?,
         None => {
             if found.importing {
-                install::forget(&flush.db).await?;
+                flush.forget_import().await?;
             }
             let mut names = Directory::default();
             flush::load(&flush.db).await?.iter().for_each(|write| names.learn(write));

@@ -10,7 +10,16 @@ use tokio::sync::watch;
 #[derive(Debug, Default)]
 pub(in crate::store) struct Tap {
     left: Mutex<Option<u64>>,
-    stalled: watch::Sender<bool>,
+    stalled: watch::Sender<Stall>,
+}
+
+/// What does not go out, as if the process had been stopped just before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::store) enum Stall {
+    #[default]
+    Nothing,
+    Everything,
+    Deletes,
 }
 
 const WRITES: [&str; 4] = ["insert", "update", "delete", "findAndModify"];
@@ -21,15 +30,21 @@ impl Tap {
         *self.left.lock().unwrap() = Some(count);
     }
 
-    /// While it lasts nothing goes out, as if the process had been stopped.
-    pub(in crate::store) fn stall(&self, stalled: bool) {
-        self.stalled.send_replace(stalled);
+    /// Holds commands back until it says otherwise.
+    pub(in crate::store) fn stall(&self, stall: Stall) {
+        self.stalled.send_replace(stall);
     }
 
-    /// Resolves when the process is not stopped.
-    pub(super) async fn awake(&self) {
+    /// Resolves when a command is not held back.
+    pub(super) async fn awake(&self, command: &Document) {
+        let delete = command.contains_key("delete");
+        let goes = |stall: &Stall| match stall {
+            Stall::Nothing => true,
+            Stall::Everything => false,
+            Stall::Deletes => !delete,
+        };
         // The sender lives as long as `self`.
-        drop(self.stalled.subscribe().wait_for(|stalled| !stalled).await);
+        drop(self.stalled.subscribe().wait_for(goes).await);
     }
 
     /// Whether a command may go out.

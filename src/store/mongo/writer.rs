@@ -131,10 +131,18 @@ impl Writer {
             self.lease.write(&self.db, doc! { "$set": fields }).await?;
             self.syncs.fetch_add(1, Ordering::Relaxed);
             match delete {
-                Some(filter) => self.db.delete(LOG, filter).await,
+                Some(filter) => forget(&self.db, &self.lease, filter).await,
                 None => Ok(()),
             }
         };
         set.await.map_err(|error| self.end.note(error))
     }
+}
+
+/// Deletes entries that do not count any more. Those of a later owner stay, however late this
+/// arrives.
+pub(super) async fn forget(db: &Db, lease: &Lease, filter: Document) -> Result<(), StoreError> {
+    let mut filter = filter;
+    filter.insert("epoch", doc! { "$lte": int(lease.epoch) });
+    db.delete(LOG, filter).await
 }
