@@ -65,11 +65,12 @@ pub const STORE_ATTEMPT: Duration = Duration::from_secs(2);
 pub const STORE_PATIENCE: Duration = Duration::from_secs(5);
 /// A process that holds a database says so this often.
 pub const STORE_BEAT: Duration = Duration::from_millis(500);
-/// It speaks for the data for this long after it asked, and was told, that it is the owner.
-pub const STORE_LEASE: Duration = Duration::from_secs(2);
+/// It speaks for the data for this long after it asked, and was told, that it is the owner:
+/// longer than a beat and the slowest answer together.
+pub const STORE_LEASE: Duration = Duration::from_secs(3);
 /// An owner that is silent for this long may be replaced: longer than its lease and than
 /// `PEER_SILENCE` together, so that no word of its own still reaches another server.
-pub const STORE_CLAIM_WATCH: Duration = Duration::from_secs(4);
+pub const STORE_CLAIM_WATCH: Duration = Duration::from_secs(5);
 /// Between two flushes of the state to a database, unless somebody waits for it.
 pub const STORE_FLUSH_PAUSE: Duration = Duration::from_millis(20);
 /// Writes of the log that wait for a database.

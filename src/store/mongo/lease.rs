@@ -7,8 +7,9 @@ use super::owner::ID;
 use crate::limits::{STORE_BEAT, STORE_LEASE};
 use crate::store::StoreError;
 use mongodb::bson::{Document, doc};
+use rustix::time::{ClockId, clock_gettime};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -71,16 +72,39 @@ fn gone() -> StoreError {
 pub(super) struct Lease {
     /// The epoch that every write names.
     pub(super) epoch: u64,
-    renewed: Mutex<Instant>,
+    renewed: Mutex<Moment>,
+}
+
+/// A time since the machine started. Unlike `Instant` it goes on while the machine sleeps: who
+/// wakes up must know that the data may be another's by now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Moment(Duration);
+
+#[cfg(target_os = "linux")]
+const CLOCK: ClockId = ClockId::Boottime;
+#[cfg(not(target_os = "linux"))]
+const CLOCK: ClockId = ClockId::Monotonic;
+
+impl Moment {
+    pub(super) fn now() -> Self {
+        // Neither part is negative: the clock begins with the machine.
+        let now = clock_gettime(CLOCK);
+        let (seconds, nanos) = (now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs());
+        Self(Duration::from_secs(seconds) + Duration::from_nanos(nanos))
+    }
+
+    fn elapsed(self) -> Duration {
+        Self::now().0.saturating_sub(self.0)
+    }
 }
 
 impl Lease {
-    pub(super) const fn new(epoch: u64, renewed: Instant) -> Self {
+    pub(super) const fn new(epoch: u64, renewed: Moment) -> Self {
         Self { epoch, renewed: Mutex::new(renewed) }
     }
 
     /// The database answered what was asked at `asked` as to the owner.
-    fn renew(&self, asked: Instant) {
+    fn renew(&self, asked: Moment) {
         let mut renewed = self.renewed.lock().unwrap_or_else(PoisonError::into_inner);
         *renewed = asked.max(*renewed);
     }
@@ -103,7 +127,7 @@ impl Lease {
     /// # Errors
     /// `NotOurs` where another process has taken over.
     pub(super) async fn write(&self, db: &Db, update: Document) -> Result<(), StoreError> {
-        let asked = Instant::now();
+        let asked = Moment::now();
         let own = doc! { "_id": ID, "epoch": int(self.epoch) };
         let statement = doc! { "q": own, "u": update };
         if db.update(NODE, vec![statement]).await?.matched == 0 {

@@ -46,14 +46,13 @@ use documents::Directory;
 use fields::{int, log_id};
 use flush::Flush;
 use install::Importing;
-use lease::{End, Lease};
+use lease::{End, Lease, Moment};
 use log::Log;
 use mongodb::bson::{Document, doc};
 use mongodb::options::ClientOptions;
 use state::State;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -113,14 +112,14 @@ pub async fn open(place: &Place) -> Result<Mongo, StoreError> {
 
 async fn open_with(options: ClientOptions, place: &Place) -> Result<Mongo, StoreError> {
     let db = Arc::new(Db::new(options, &database_name(place))?);
-    let asked = Instant::now();
+    let asked = Moment::now();
     let node = owner::claim(&db, place.seat, place.cluster).await?;
     Mongo::start(db, &node, asked).await
 }
 
 impl Mongo {
     /// Starts the store that the node's document describes, claimed at `asked`.
-    async fn start(db: Arc<Db>, node: &Document, asked: Instant) -> Result<Self, StoreError> {
+    async fn start(db: Arc<Db>, node: &Document, asked: Moment) -> Result<Self, StoreError> {
         let epoch = fields::Reading { collection: fields::NODE, document: node }.number("epoch")?;
         let (end, lease) = (End::new(), Arc::new(Lease::new(epoch, asked)));
         let hints = Arc::new(Mutex::new(read_hints(node)?));
