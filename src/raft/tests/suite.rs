@@ -81,14 +81,14 @@ impl StoreBuilder<Kinds, Log, StateMachine, TempDir> for Fresh {
         let dir = tempfile::tempdir().unwrap();
         let store = open(self.0, 1, &dir.path().join("data"));
         let halt = Halt::new();
-        // The suite applies entries that it never appended, where the embedded store waits until
+        // The suite applies entries that it never appended, where a durable store waits until
         // its log holds them: there the state has a log of its own, which is filled up first.
         let (state, machine) = match self.0 {
-            Backend::Memory | Backend::Mongo => {
+            Backend::Memory => {
                 let machine: Box<dyn Machine> = Box::new(Journal::load(Arc::clone(&store)).await);
                 (Arc::clone(&store), machine)
             }
-            Backend::Embedded => {
+            Backend::Embedded | Backend::Mongo => {
                 let state = open(self.0, 1, &dir.path().join("state"));
                 let journal = Journal::load(Arc::clone(&state)).await;
                 let machine: Box<dyn Machine> =
