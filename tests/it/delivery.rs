@@ -206,13 +206,11 @@ fn readers_that_stop_reading_cost_little_memory() {
         .collect();
     flood.send(&mut alice, FLOOD);
     cluster.same_state();
+    let after = resident(&cluster, [with, without]);
+    let grown = |at: usize| after[at].saturating_sub(before[at]);
+    let cost = grown(0).saturating_sub(grown(1));
     let allowed = u64::from(READERS) * READER;
-    // What was freed while it flooded goes back to the system by and by; they stay connected.
-    wait_until(Duration::from_secs(60), "the readers cost no more than 1 MiB each", || {
-        let after = resident(&cluster, [with, without]);
-        let grown = |at: usize| after[at].saturating_sub(before[at]);
-        (grown(0).saturating_sub(grown(1)) <= allowed).then_some(())
-    });
+    assert!(cost <= allowed, "{cost} bytes for {READERS} readers; {before:?} then, {after:?} now");
     drop(readers);
 }
 
