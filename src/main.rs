@@ -7,11 +7,6 @@ use rustchat::{cli, telemetry};
 use std::io::Write;
 use std::process::ExitCode;
 
-/// Gives memory that sessions have freed back to the system, where the C library's keeps it: a
-/// server with a thousand readers that stopped reading must not stay at its highest.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     telemetry::panics();
     let cli = match Cli::try_parse() {

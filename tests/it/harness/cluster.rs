@@ -53,6 +53,7 @@ pub struct Cluster {
 #[derive(Clone, Debug, Default)]
 pub struct Setup {
     options: Vec<String>,
+    environment: Vec<(String, String)>,
     stores: BTreeMap<u32, String>,
     proxied: bool,
     kept_in: Stores,
@@ -62,6 +63,12 @@ impl Setup {
     /// Gives every server an option more.
     pub fn option(mut self, name: &str, value: &str) -> Self {
         self.options.extend([name.to_owned(), value.to_owned()]);
+        self
+    }
+
+    /// Gives every server a variable in its environment.
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -111,7 +118,7 @@ impl Setup {
             if let Some(url) = self.stores.get(&seat) {
                 options.extend(["--store".to_owned(), url.clone()]);
             }
-            (seat, Node::new(seat, home.path(), &conf, &options))
+            (seat, Node::new(seat, home.path(), &conf, &options, &self.environment))
         };
         Cluster { nodes: (1..=n).map(node).collect(), proxies, place, home: Some(home) }
     }

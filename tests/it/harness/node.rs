@@ -42,17 +42,25 @@ pub struct Node {
     home: PathBuf,
     nodes: PathBuf,
     options: Vec<String>,
+    environment: Vec<(String, String)>,
     child: Option<Child>,
 }
 
 impl Node {
-    pub fn new(seat: u32, home: &Path, nodes: &Path, options: &[String]) -> Self {
+    pub fn new(
+        seat: u32,
+        home: &Path,
+        nodes: &Path,
+        options: &[String],
+        environment: &[(String, String)],
+    ) -> Self {
         Self {
             seat,
             data: home.join(format!("node-{seat}")),
             home: home.to_owned(),
             nodes: nodes.to_owned(),
             options: options.to_vec(),
+            environment: environment.to_vec(),
             child: None,
         }
     }
@@ -74,6 +82,7 @@ impl Node {
         command.arg("--nodes").arg(&self.nodes);
         command.arg("--node").arg(self.seat.to_string());
         command.arg("--data").arg(&self.data).args(&self.options).args(options);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.env("RUSTCHAT_LOG", "error,rustchat=debug");
         command.stdin(Stdio::piped()).stdout(self.open("out")).stderr(self.open("log"));
         self.child = Some(command.spawn().unwrap());
