@@ -15,6 +15,7 @@ pub mod demo;
 pub mod discovery;
 pub mod limits;
 pub mod raft;
+pub mod report;
 pub mod server;
 pub mod store;
 pub mod telemetry;

@@ -31,7 +31,8 @@ pub async fn dial(address: &str, patience: Duration) -> io::Result<Conn> {
     Ok(Conn { reader, writer })
 }
 
-/// Asks a server one question by the purpose of the hello, within `patience`.
+/// Asks a server one question by the purpose of the hello, within `patience`; `events_after` as
+/// in [`Hello`].
 ///
 /// # Errors
 /// The server cannot be reached, or gives no answer that can be read, or not in time.
@@ -39,6 +40,7 @@ pub async fn ask(
     address: &str,
     purpose: Purpose,
     patience: Duration,
+    events_after: Option<u64>,
 ) -> Result<ServerMsg, ConnError> {
     let answer = async {
         let mut conn = dial(address, patience).await?;
@@ -50,6 +52,7 @@ pub async fn ask(
             device: None,
             placed: false,
             cluster: None,
+            events_after,
         })));
         conn.writer.flush_all().await?;
         let payload = conn.reader.next().await?.ok_or(io::ErrorKind::UnexpectedEof);

@@ -23,6 +23,7 @@ impl Session {
             device: Some(self.identity.device),
             placed,
             cluster: self.identity.cluster,
+            events_after: None,
         })));
     }
 

@@ -128,7 +128,7 @@ impl Seeker {
     async fn ask_servers(&self, servers: BTreeSet<String>) -> Result<String, Lost> {
         let mut deadline = Instant::now() + WHERE;
         let ask = |server: String| async move {
-            let answer = dial::ask(&server, Why::Where, WHERE).await;
+            let answer = dial::ask(&server, Why::Where, WHERE, None).await;
             (server, answer)
         };
         let mut answers: FuturesUnordered<_> = servers.into_iter().map(ask).collect();

@@ -1,10 +1,14 @@
-//! Asks one node about itself; works without a leader. It must not judge the
-//! answer.
+//! Asks nodes about themselves; works without a leader. It must not judge the answers.
 
 use super::dial;
+use crate::report::{Cause, Row};
 use crate::wire::conn::ConnError;
-use crate::wire::message::{Purpose, ServerMsg, Status};
-use std::time::Duration;
+use crate::wire::message::{Purpose, ServerMsg};
+use crate::wire::statement::Status;
+use futures::future::join_all;
+use std::collections::BTreeSet;
+use std::io;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Why a node's state is not known.
 #[derive(Debug, thiserror::Error)]
@@ -12,9 +16,35 @@ pub enum StatusError {
     /// It cannot be reached, or not in time.
     #[error(transparent)]
     Unreachable(#[from] ConnError),
+    /// It has no room for the question.
+    #[error("the node is busy")]
+    Busy,
     /// It answered with something else.
     #[error("{0}")]
     NoStatus(String),
+}
+
+impl StatusError {
+    /// The same in a word that stays the same.
+    #[must_use]
+    pub fn cause(&self) -> Cause {
+        let error = match self {
+            Self::Unreachable(ConnError::Io(error)) => error,
+            Self::Unreachable(ConnError::Truncated) => return Cause::Closed,
+            Self::Unreachable(ConnError::Wire(_)) | Self::NoStatus(_) => return Cause::Protocol,
+            Self::Busy => return Cause::Busy,
+        };
+        match error.kind() {
+            io::ErrorKind::ConnectionRefused => Cause::Refused,
+            io::ErrorKind::TimedOut => Cause::Timeout,
+            io::ErrorKind::UnexpectedEof
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::BrokenPipe => Cause::Closed,
+            io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => Cause::NoRoute,
+            _ => Cause::Other,
+        }
+    }
 }
 
 /// What the node at `address` (`host:port` for clients) says about itself within `timeout`.
@@ -22,12 +52,84 @@ pub enum StatusError {
 /// # Errors
 /// See [`StatusError`].
 pub async fn status(address: &str, timeout: Duration) -> Result<Status, StatusError> {
-    match dial::ask(address, Purpose::Status, timeout).await? {
+    status_and_events(address, timeout, None).await
+}
+
+/// The same with its events after the one with the id `events_after`; as many as go into one
+/// answer, the oldest first.
+///
+/// # Errors
+/// See [`StatusError`].
+pub async fn status_and_events(
+    address: &str,
+    timeout: Duration,
+    events_after: Option<u64>,
+) -> Result<Status, StatusError> {
+    match dial::ask(address, Purpose::Status, timeout, events_after).await? {
         ServerMsg::Status(status) => Ok(*status),
-        ServerMsg::Busy { .. } => Err(StatusError::NoStatus("the node is busy".into())),
+        ServerMsg::Busy { .. } => Err(StatusError::Busy),
         ServerMsg::GoAway { text, .. } | ServerMsg::Refused { text, .. } => {
             Err(StatusError::NoStatus(text))
         }
         _ => Err(StatusError::NoStatus("the node gave another answer".into())),
     }
+}
+
+/// Asks one node; the answer, or why there is none, is in the row.
+pub async fn ask(addr: String, timeout: Duration, events_after: Option<u64>) -> Row {
+    let begin = Instant::now();
+    let answer = status_and_events(&addr, timeout, events_after).await;
+    let took = begin.elapsed();
+    match answer {
+        Ok(status) => Row {
+            addr,
+            seat: Some(status.seat),
+            skew_ms: skew(&status, took),
+            status: Some(Box::new(status)),
+            round_trip: Some(took),
+            ..Row::default()
+        },
+        Err(error) => {
+            Row { addr, error: Some((error.cause(), error.to_string())), ..Row::default() }
+        }
+    }
+}
+
+/// Its clock minus ours; programs that do not tell theirs say 0.
+fn skew(status: &Status, took: Duration) -> Option<i64> {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let then = i64::try_from(since.saturating_sub(took / 2).as_millis()).ok()?;
+    let theirs = i64::try_from(status.now_ms).ok().filter(|ms| *ms > 0)?;
+    Some(theirs - then)
+}
+
+/// Asks these nodes, then the members that they name, all at once; in order of seats.
+pub async fn ask_all(
+    targets: Vec<String>,
+    timeout: Duration,
+    events_after: Option<u64>,
+) -> Vec<Row> {
+    let named: BTreeSet<String> = targets.into_iter().collect();
+    let asked = named.into_iter().map(|addr| ask(addr, timeout, events_after));
+    let mut rows = join_all(asked).await;
+    let told: BTreeSet<(u32, String)> = rows
+        .iter()
+        .filter_map(Row::fresh)
+        .flat_map(|status| &status.servers)
+        .map(|server| (server.seat, server.for_clients()))
+        .collect();
+    for row in &mut rows {
+        let same = |told: &&(u32, String)| told.1 == row.addr;
+        row.seat = row.seat.or_else(|| told.iter().find(same).map(|told| told.0));
+    }
+    let seats: BTreeSet<u32> = rows.iter().filter_map(|row| row.seat).collect();
+    let others = told.into_iter().filter(|(seat, _)| !seats.contains(seat));
+    let others = others.map(|(seat, addr)| async move {
+        Row { seat: Some(seat), ..ask(addr, timeout, events_after).await }
+    });
+    rows.extend(join_all(others).await);
+    rows.sort_by(|a, b| {
+        (a.seat.is_none(), a.seat, &a.addr).cmp(&(b.seat.is_none(), b.seat, &b.addr))
+    });
+    rows
 }

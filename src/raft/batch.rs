@@ -6,6 +6,7 @@ use super::events::now_ms;
 use super::kinds::Data;
 use super::machine::Known;
 use super::shared::{Leader, Shared};
+use super::timing::Running;
 use super::{SubmitError, kinds::Kinds};
 use crate::limits;
 use crate::wire::peer::MessageKind;
@@ -118,7 +119,12 @@ pub async fn run(shared: Arc<Shared>, mut queue: Queue) {
                 let items = batch.into_iter().map(|p| p.item).collect();
                 let data = Data(Batch { at_ms, items }.encode());
                 let Some(raft) = shared.raft() else { continue };
-                if raft.write(data).responder(Done::new(permit)).await.is_err() {
+                if raft
+                    .write(data)
+                    .responder(Done::new(permit, shared.commits.begin()))
+                    .await
+                    .is_err()
+                {
                     return;
                 }
             }
@@ -154,15 +160,16 @@ async fn wait_for_own_entry(shared: &Shared) {
 }
 
 /// Tells nobody: an item's fate is seen in what is applied. It gives the place in flight
-/// back when the entry is applied or will not be.
+/// back when the entry is applied or will not be, and then its time is taken.
 pub struct Done<T> {
     _place: OwnedSemaphorePermit,
+    _running: Running,
     result: PhantomData<fn(T)>,
 }
 
 impl<T> Done<T> {
-    fn new(place: OwnedSemaphorePermit) -> Self {
-        Self { _place: place, result: PhantomData }
+    fn new(place: OwnedSemaphorePermit, running: Running) -> Self {
+        Self { _place: place, _running: running, result: PhantomData }
     }
 }
 

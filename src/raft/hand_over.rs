@@ -1,6 +1,7 @@
 //! A leader that leaves gives its place to a follower that has its log, so that
 //! nobody waits for a lease to run out. It must not know why the leader leaves.
 
+use super::events::Note;
 use super::shared::{Raft, Shared, seat_of};
 use super::types::EventKind;
 use openraft::ServerState;
@@ -25,7 +26,9 @@ pub async fn hand_over(shared: &Shared) {
         asked.insert(to);
         let term = raft.metrics().borrow_watched().current_term;
         let text = format!("this node hands leadership over to node {}", seat_of(to));
-        shared.events.add(term, EventKind::Transfer, Some(seat_of(to)), text);
+        let note = Note::new(term, EventKind::Transfer).peer(seat_of(to)).text(text);
+        shared.events.note(note);
+        shared.note_hand_over(term);
         if raft.trigger().transfer_leader(to).await.is_err() {
             return;
         }

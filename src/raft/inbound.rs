@@ -2,14 +2,14 @@
 //! or the reader. It must not know how messages travel.
 
 use super::batch::Proposals;
-use super::events::reason;
+use super::events::{Note, reason, words};
 use super::kinds::{self, plain_id, plain_vote};
 use super::members::Admissions;
 use super::mesh::Handler;
 use super::read::Reader;
 use super::shared::{Leader, Raft, Shared};
 use super::transfer::Receiver;
-use super::types::EventKind;
+use super::types::{Cause, EventKind};
 use crate::wire::WireError;
 use crate::wire::peer::MessageKind;
 use crate::wire::raft::{
@@ -117,8 +117,8 @@ impl Inbound {
         let mut request = VoteRequest::new(kinds::vote(ask.vote), ask.last.map(kinds::log_id));
         request.leadership_transfer = ask.transfer;
         let (answer, event) = match kind {
-            MessageKind::PreVote => (raft.pre_vote(request).await, EventKind::PreVoteAnswered),
-            _ => (raft.vote(request).await, EventKind::VoteAnswered),
+            MessageKind::PreVote => (raft.pre_vote(request).await, EventKind::PreVoted),
+            _ => (raft.vote(request).await, EventKind::Voted),
         };
         let answer = answer.map_err(|_| Silence::Stopped)?;
         let answer = VoteAnswer {
@@ -126,8 +126,10 @@ impl Inbound {
             granted: answer.vote_granted,
             last: answer.last_log_id.as_ref().map(plain_id),
         };
-        let text = format!("asked by node {from}: {}", reason(&ask, &answer));
-        self.shared.events.add(ask.vote.term, event, Some(from), text);
+        let refusal = reason(&ask, &answer);
+        let text = format!("asked by node {from}: {}", words(refusal));
+        let note = Note::new(ask.vote.term, event).peer(from).granted(answer.granted);
+        self.shared.events.note(note.cause(refusal).text(text));
         Ok(answer.encode())
     }
 
@@ -135,7 +137,10 @@ impl Inbound {
         let transfer = Transfer::decode(payload)?;
         let raft = self.raft().await?;
         let text = format!("node {from} hands leadership over to this node");
-        self.shared.events.add(transfer.from.term, EventKind::Transfer, Some(from), text);
+        let note = Note::new(transfer.from.term, EventKind::Transfer).peer(from).text(text);
+        self.shared.events.note(note);
+        self.shared.note_hand_over(transfer.from.term);
+        self.shared.events.campaign(transfer.from.term + 1, Cause::Transfer, "asked to lead");
         let last = transfer.last.map(kinds::log_id);
         let request = TransferLeaderRequest::new(kinds::vote(transfer.from), transfer.to, last);
         let answer = raft.handle_transfer_leader(request).await.map_err(|_| Silence::Stopped)?;

@@ -9,7 +9,7 @@ use super::machine::StateMachine;
 use super::mesh::{Handler, Mesh, MeshConfig};
 use super::network::Network;
 use super::shared::{LEASE, Leader, Raft, Shared};
-use super::types::{EventKind, StartError, StopReason};
+use super::types::{StartError, StopReason};
 use crate::store::{Identity, StoreError};
 use crate::wire::peer::MessageKind;
 use crate::wire::raft::{self, AdmitAnswer, Member, Payload};
@@ -172,7 +172,8 @@ async fn ask_admission(mesh: &Mesh, seat: u32, wish: &Bytes) -> Option<u64> {
 /// Why it cannot start, in words; `Halt` knows it better where the store failed.
 pub async fn start_raft(shared: &Arc<Shared>, machine: StateMachine) -> Result<(), String> {
     let settings = settings(&shared.config.cluster_name).validate().map_err(|e| e.to_string())?;
-    let log = Log::new(Arc::clone(&shared.store), Arc::clone(&shared.tally), shared.halt.clone());
+    let (store, tally) = (Arc::clone(&shared.store), Arc::clone(&shared.tally));
+    let log = Log::new(store, tally, shared.halt.clone(), shared.syncs.clone());
     let network = Network::new(Arc::clone(shared));
     let raft = Raft::new(shared.raft_id(), Arc::new(settings), network, log, machine).await;
     shared.set_raft(raft.map_err(|e| e.to_string())?);
@@ -193,7 +194,7 @@ pub async fn campaign(shared: Arc<Shared>) {
                 Step::Elect => {
                     let term = raft.metrics().borrow_watched().current_term;
                     let text = "nobody leads, and a majority is heard";
-                    shared.events.add(term, EventKind::Timeout, None, text);
+                    shared.events.campaign(term + 1, shared.why_no_leader(), text);
                     if raft.trigger().elect(true).await.is_err() {
                         return;
                     }

@@ -8,6 +8,7 @@
 use super::halt::Halt;
 use super::kinds::{self, Kinds, RaftEntry, RaftLogId, RaftVote};
 use super::tally::Tally;
+use super::timing::Timing;
 use crate::limits;
 use crate::store::{OnDurable, Store, StoreError};
 use crate::wire::raft::{Entry, Payload};
@@ -31,14 +32,16 @@ pub struct Log {
     store: Arc<dyn Store>,
     tally: Arc<Tally>,
     halt: Halt,
+    syncs: Timing,
     /// What an unavailable store did not take; not more than is in flight until the node stops.
     adrift: Arc<Mutex<Vec<LogEntry>>>,
 }
 
 impl Log {
-    /// The log in `store`, whose bytes `tally` counts.
-    pub fn new(store: Arc<dyn Store>, tally: Arc<Tally>, halt: Halt) -> Self {
-        Self { store, tally, halt, adrift: Arc::default() }
+    /// The log in `store`, whose bytes `tally` counts; `syncs` times how long entries take to
+    /// become durable.
+    pub fn new(store: Arc<dyn Store>, tally: Arc<Tally>, halt: Halt, syncs: Timing) -> Self {
+        Self { store, tally, halt, syncs, adrift: Arc::default() }
     }
 
     /// Reads from `from` until `to` (excluded) or until `max_bytes` are there.
@@ -200,10 +203,14 @@ impl RaftLogStorage<Kinds> for Log {
             self.tally.appended(entry.id.index, cost);
         }
         let halt = self.halt.clone();
-        let on_durable = move |result: Result<(), StoreError>| match result {
-            // Whether the entries are stored is not known, and openraft is not told anything.
-            Err(error @ StoreError::Unavailable(_)) => drop(halt.store(error)),
-            result => callback.io_completed(result.map_err(|e| halt.store(e))),
+        let running = self.syncs.begin();
+        let on_durable = move |result: Result<(), StoreError>| {
+            drop(running);
+            match result {
+                // Whether the entries are stored is not known, and openraft is told nothing.
+                Err(error @ StoreError::Unavailable(_)) => drop(halt.store(error)),
+                result => callback.io_completed(result.map_err(|e| halt.store(e))),
+            }
         };
         self.store(entries, Box::new(on_durable)).await
     }
@@ -241,7 +248,12 @@ mod tests {
         let store = Arc::new(Memory::new(1));
         let halt = Halt::new();
         let tally = Arc::new(Tally::new(1 << 20, 0, store.bounds()));
-        let mut log = Log::new(Arc::clone(&store) as Arc<dyn Store>, tally, halt.clone());
+        let mut log = Log::new(
+            Arc::clone(&store) as Arc<dyn Store>,
+            tally,
+            halt.clone(),
+            Timing::new("of_a_test"),
+        );
         log.append([entry(0)], IOFlushed::noop()).await.unwrap();
         store.set_unavailable(true);
         for index in 1..4 {

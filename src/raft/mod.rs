@@ -26,13 +26,17 @@ mod status;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod timing;
 mod transfer;
+mod turns;
 
 use crate::chat::ids::ClusterId;
 use crate::store::StoreError;
 use crate::wire::record::{LogId, Mark, Row};
+use crate::wire::statement::{MemberView, PeerView};
 use async_trait::async_trait;
 use bytes::Bytes;
+pub use timing::Reading;
 
 /// Log filter for the library below: it warns of what is ordinary here, such as a peer that is
 /// down.
@@ -117,21 +121,12 @@ pub enum Role {
     Learner,
     /// Follows, or waits for a majority.
     Follower,
+    /// Asks whether the others would vote for it.
+    PreCandidate,
     /// Asks for votes.
     Candidate,
     /// Leads.
     Leader,
-}
-
-/// A peer as this node sees it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PeerStatus {
-    /// Its seat.
-    pub seat: u32,
-    /// A connection is up and was heard within `limits::PEER_SILENCE`.
-    pub live: bool,
-    /// On the leader: the last log index the peer is known to hold.
-    pub matched: Option<u64>,
 }
 
 /// The node's own statement, kept in a watch.
@@ -158,7 +153,19 @@ pub struct NodeStatus {
     /// Voters it hears, itself included.
     pub live: u32,
     /// The other servers.
-    pub peers: Vec<PeerStatus>,
+    pub peers: Vec<PeerView>,
+    /// The membership that counts here.
+    pub members: Vec<MemberView>,
+    /// Elections in numbers.
+    pub elections: types::ElectionCounts,
+    /// It was told to take no new clients and not to lead.
+    pub draining: bool,
+    /// How long entries take to become durable here.
+    pub syncs: Reading,
+    /// How long this leader's entries take until they are applied.
+    pub commits: Reading,
+    /// Bytes of the log since the last snapshot.
+    pub log_bytes: u64,
     /// Log index of the last snapshot.
     pub snapshot: u64,
     /// Milliseconds since the last message of the leader; `None` on the leader.

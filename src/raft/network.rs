@@ -1,13 +1,13 @@
 //! openraft's questions to other servers, over the mesh. It must not know how the
 //! other side finds its answers.
 
-use super::events::reason;
+use super::events::{Note, reason, words};
 use super::kinds::{self, Kinds, RaftVote, plain_id, plain_vote};
 use super::machine::{Snapshot, SnapshotData};
 use super::mesh::CallError;
 use super::shared::{Shared, seat_of};
 use super::transfer;
-use super::types::EventKind;
+use super::types::{Cause, EventKind};
 use crate::wire::WireError;
 use crate::wire::peer::MessageKind;
 use crate::wire::raft::{
@@ -23,7 +23,7 @@ use openraft::raft::{
     TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
 };
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A message with entries may take this long: the follower's disk may stall, and a
 /// connection that is dead is noticed long before.
@@ -96,22 +96,38 @@ impl Peer {
         request: VoteRequest<Kinds>,
         option: &RPCOption,
     ) -> Result<VoteResponse<Kinds>, RPCError<Kinds>> {
-        let (asked, answered) = match kind {
-            MessageKind::PreVote => (EventKind::PreVoteRequested, EventKind::PreVoteAnswered),
-            _ => (EventKind::VoteRequested, EventKind::VoteAnswered),
+        let pre = kind == MessageKind::PreVote;
+        let (asked, answered) = if pre {
+            (EventKind::PreVoteRequested, EventKind::PreVoteAnswered)
+        } else {
+            (EventKind::VoteRequested, EventKind::VoteAnswered)
         };
         let ask = AskVote {
             vote: plain_vote(&request.vote),
             last: request.last_log_id.as_ref().map(plain_id),
             transfer: request.leadership_transfer,
         };
-        let events = &self.shared.events;
-        events.add(ask.vote.term, asked, Some(self.seat), "");
+        let (events, term) = (&self.shared.events, ask.vote.term);
+        let _round = pre.then(|| self.shared.pre_vote());
+        events.campaign(term, self.shared.why_no_leader(), "the leader was not heard in time");
+        if !pre {
+            events.asks_for_votes(term);
+        }
+        events.note(Note::new(term, asked).peer(self.seat));
+        let begin = Instant::now();
         let answer = self.call(kind, RPCTypes::Vote, ask.encode(), option.hard_ttl()).await;
         let answer = answer.and_then(|bytes| VoteAnswer::decode(bytes).map_err(malformed));
-        match &answer {
-            Ok(a) => events.add(ask.vote.term, answered, Some(self.seat), reason(&ask, a)),
-            Err(e) => events.add(ask.vote.term, answered, Some(self.seat), e.to_string()),
+        let note = Note::new(term, answered).peer(self.seat).took(Some(begin.elapsed()));
+        let (refusal, note) = match &answer {
+            Ok(answer) => {
+                let refusal = reason(&ask, answer);
+                (refusal, note.granted(answer.granted).text(words(refusal)))
+            }
+            Err(error) => (Some(Cause::NotAnswered), note.text(error.to_string())),
+        };
+        events.note(note.cause(refusal));
+        if let Some(refusal) = refusal.filter(|_| pre) {
+            events.refused(refusal);
         }
         let answer = answer?;
         let last = answer.last.map(kinds::log_id);

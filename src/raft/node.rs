@@ -8,7 +8,7 @@ use super::mesh::{Handler, Mesh};
 use super::read::{self, Reader};
 use super::shared::{Leader, Shared};
 use super::tally::Tally;
-use super::types::{ElectionEvent, StartError, StopReason};
+use super::types::{NodeEvent, StartError, StopReason};
 use super::{Machine, NodeConfig, NodeStatus, ReadError, SubmitError};
 use super::{compact, greet, hand_over, life, members, status};
 use crate::store::Store;
@@ -138,7 +138,7 @@ impl Node {
 
     /// What happened in elections, oldest first; a bounded number of events.
     #[must_use]
-    pub fn events(&self) -> Vec<ElectionEvent> {
+    pub fn events(&self) -> Vec<NodeEvent> {
         self.inner.shared.events.all()
     }
 

@@ -8,12 +8,14 @@ use super::kinds::{Kinds, RaftStoredMembership};
 use super::machine::{Applied, StateMachine};
 use super::mesh::Mesh;
 use super::tally::Tally;
+use super::timing::Timing;
+use super::types::Cause;
 use crate::store::Store;
 use crate::wire::peer::PeerHello;
 use openraft::async_runtime::watch::WatchReceiver as _;
 use openraft::{Instant as _, RaftMetrics, ServerState};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -56,6 +58,10 @@ pub struct Shared {
     pub applied: Arc<Applied>,
     /// Bytes of the log.
     pub tally: Arc<Tally>,
+    /// How long entries take to become durable here.
+    pub syncs: Timing,
+    /// How long this leader's entries take from the queue until they are applied.
+    pub commits: Timing,
     raft_id: AtomicU64,
     admitted: AtomicBool,
     mesh: Mutex<Option<Mesh>>,
@@ -64,6 +70,10 @@ pub struct Shared {
     heard: Mutex<Option<Instant>>,
     acknowledged: Mutex<BTreeMap<u64, u64>>,
     met: Mutex<BTreeMap<u32, Met>>,
+    led_by: Mutex<Option<u32>>,
+    pre_votes: AtomicUsize,
+    draining: AtomicBool,
+    handed_over: AtomicU64,
 }
 
 /// Who was met on a seat.
@@ -91,12 +101,18 @@ impl Shared {
             events: Events::default(),
             applied,
             tally,
+            syncs: Timing::new("rustchat_storage_fsync_duration_seconds"),
+            commits: Timing::new("rustchat_raft_commit_duration_seconds"),
             mesh: Mutex::new(None),
             raft: OnceLock::new(),
             running: watch::Sender::new(false),
             heard: Mutex::new(None),
             acknowledged: Mutex::new(BTreeMap::new()),
             met: Mutex::new(BTreeMap::new()),
+            led_by: Mutex::new(None),
+            pre_votes: AtomicUsize::new(0),
+            draining: AtomicBool::new(false),
+            handed_over: AtomicU64::new(0),
         }
     }
 
@@ -174,6 +190,58 @@ impl Shared {
             }
             _ => Leader::Nobody,
         }
+    }
+
+    /// The server on this seat leads.
+    pub fn note_leader(&self, seat: u32) {
+        *self.led_by.lock().unwrap_or_else(PoisonError::into_inner) = Some(seat);
+    }
+
+    /// Why nobody leads, if nobody does.
+    pub fn why_no_leader(&self) -> Cause {
+        match *self.led_by.lock().unwrap_or_else(PoisonError::into_inner) {
+            None => Cause::NoLeader,
+            Some(seat) if seat == self.config.seat => Cause::QuorumAckLost,
+            Some(seat) if self.live().iter().any(|id| seat_of(*id) == seat) => Cause::Timeout,
+            Some(_) => Cause::ConnectionLost,
+        }
+    }
+
+    /// Counts as a pre-candidate until what it returns is dropped.
+    pub fn pre_vote(&self) -> impl Drop + '_ {
+        struct Round<'a>(&'a AtomicUsize);
+        impl Drop for Round<'_> {
+            fn drop(&mut self) {
+                self.0.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+        self.pre_votes.fetch_add(1, Ordering::Relaxed);
+        Round(&self.pre_votes)
+    }
+
+    /// It asks others whether they would vote for it.
+    pub fn is_pre_candidate(&self) -> bool {
+        self.pre_votes.load(Ordering::Relaxed) > 0
+    }
+
+    /// Leadership of this term is handed over, by this node or to it.
+    pub fn note_hand_over(&self, term: u64) {
+        self.handed_over.store(term, Ordering::Relaxed);
+    }
+
+    /// The last term whose leadership was handed over.
+    pub fn handed_over(&self) -> Option<u64> {
+        Some(self.handed_over.load(Ordering::Relaxed)).filter(|term| *term > 0)
+    }
+
+    /// It was told to take no new clients and not to lead.
+    pub fn draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// It is told so, or taken back. Says whether that changes anything.
+    pub fn set_draining(&self, draining: bool) -> bool {
+        self.draining.swap(draining, Ordering::Relaxed) != draining
     }
 
     /// The peer with this Raft id acknowledged `index`, which is committed.

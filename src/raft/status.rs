@@ -1,13 +1,19 @@
 //! The node's own statement, kept fresh, and the turns of leadership for the
 //! election history. It must not change anything.
 
+use super::events::now_ms;
 use super::shared::{LEASE, Shared, seat_of};
-use super::types::EventKind;
-use super::{NodeStatus, PeerStatus, Role};
+use super::turns::{Facts, Turns};
+use super::types::ElectionCounts;
+use super::{NodeStatus, Role};
+use crate::wire::message::ServerAddress;
+use crate::wire::raft::Member;
+use crate::wire::statement::{MemberView, PeerView};
 use openraft::async_runtime::watch::WatchReceiver as _;
 use openraft::{Instant as _, RaftMetrics, ServerState};
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 /// The status is at most this old.
@@ -17,12 +23,11 @@ const REST: Duration = Duration::from_millis(5);
 
 /// Keeps `status` fresh for as long as the node runs.
 pub async fn run(shared: Arc<Shared>, status: watch::Sender<NodeStatus>) {
-    let mut before = NodeStatus::default();
+    let mut turns = Turns::default();
     loop {
-        let now = statement(&shared);
-        turns(&shared, &before, &now);
+        let mut now = statement(&shared);
+        follow(&shared, &mut turns, &mut now);
         note_acknowledged(&shared);
-        before.clone_from(&now);
         status.send_if_modified(|old| {
             let changed = *old != now;
             *old = now;
@@ -56,18 +61,36 @@ pub fn statement(shared: &Shared) -> NodeStatus {
     };
     let live = shared.live();
     status.live = u32::try_from(live.len()).unwrap_or_default();
-    let seats = shared.config.seats.iter().filter(|seat| seat.seat != shared.config.seat);
-    status.peers = seats
-        .map(|seat| PeerStatus {
-            seat: seat.seat,
-            live: live.iter().any(|id| seat_of(*id) == seat.seat),
-            matched: None,
-        })
-        .collect();
+    status.peers = peers(shared, &live);
+    status.draining = shared.draining();
+    status.syncs = shared.syncs.reading();
+    status.commits = shared.commits.reading();
+    status.log_bytes = shared.tally.since_snapshot();
     if let Some(metrics) = shared.metrics() {
         running(shared, &metrics, &mut status);
     }
     status
+}
+
+/// The other servers, as the mesh has them.
+fn peers(shared: &Shared, live: &BTreeSet<u64>) -> Vec<PeerView> {
+    let mesh = shared.mesh();
+    let refusals = mesh.as_ref().map(|mesh| mesh.refusals().borrow().clone()).unwrap_or_default();
+    let ms = |age: Duration| u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+    let us = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+    let view = |seat: u32| {
+        let health = mesh.as_ref().and_then(|mesh| mesh.health(seat));
+        PeerView {
+            seat,
+            live: live.iter().any(|id| seat_of(*id) == seat),
+            heard_ms: health.map(|health| ms(health.heard.elapsed())),
+            round_trip_us: health.and_then(|health| health.round_trip).map(us),
+            matched: None,
+            refusal: refusals.get(&seat).map(|r| r.reason.clone()).unwrap_or_default(),
+        }
+    };
+    let seats = shared.config.seats.iter().map(|seat| seat.seat);
+    seats.filter(|seat| *seat != shared.config.seat).map(view).collect()
 }
 
 fn running(shared: &Shared, metrics: &RaftMetrics<super::kinds::Kinds>, status: &mut NodeStatus) {
@@ -88,6 +111,10 @@ fn running(shared: &Shared, metrics: &RaftMetrics<super::kinds::Kinds>, status: 
     }
     status.commit = index(&metrics.local_committed);
     status.snapshot = index(&metrics.snapshot);
+    status.members = members(metrics);
+    if status.role == Role::Follower && shared.is_pre_candidate() {
+        status.role = Role::PreCandidate;
+    }
     for peer in &mut status.peers {
         let matched = metrics.replication.as_ref().and_then(|all| {
             let of_seat = all.iter().rfind(|(id, _)| seat_of(**id) == peer.seat)?;
@@ -114,30 +141,47 @@ fn running(shared: &Shared, metrics: &RaftMetrics<super::kinds::Kinds>, status: 
     }
 }
 
-/// Writes down who leads now.
-fn turns(shared: &Shared, before: &NodeStatus, now: &NodeStatus) {
+fn members(metrics: &RaftMetrics<super::kinds::Kinds>) -> Vec<MemberView> {
+    let voters: BTreeSet<u64> = metrics.membership_config.voter_ids().collect();
+    let view = |(id, node): (&u64, &Member)| MemberView {
+        raft_id: *id,
+        server: ServerAddress {
+            seat: node.seat,
+            host: node.host.clone(),
+            client: node.client,
+            peer: node.peer,
+        },
+        voter: voters.contains(id),
+        held: false,
+    };
+    metrics.membership_config.nodes().map(view).collect()
+}
+
+/// Writes down who leads now, and adds the numbers to the statement.
+fn follow(shared: &Shared, turns: &mut Turns, now: &mut NodeStatus) {
     let events = &shared.events;
-    let (led, leads) = (before.role == Role::Leader, now.role == Role::Leader);
-    if !led && leads {
-        events.add(now.term, EventKind::Elected, None, "this node leads");
+    let facts = Facts {
+        now_ms: now_ms(),
+        silence: shared.silence(),
+        why: shared.why_no_leader(),
+        campaigned: events.campaigned(now.term),
+    };
+    if let Some(term) = shared.handed_over() {
+        turns.hand_over(term);
     }
-    if led && !leads {
-        events.add(now.term, EventKind::SteppedDown, None, "this node no longer leads");
+    let (notes, counts) = turns.on_status(shared.config.seat, now, facts, Instant::now());
+    if let Some(seat) = now.leader {
+        shared.note_leader(seat);
     }
-    if before.leader == now.leader {
-        return;
+    if now.role == Role::Leader {
+        // One that votes alone asks nobody.
+        events.asks_for_votes(now.term);
     }
-    match (before.leader, now.leader) {
-        (_, Some(seat)) if seat != shared.config.seat => {
-            let text = format!("node {seat} leads");
-            events.add(now.term, EventKind::NewLeader, Some(seat), text);
-        }
-        (Some(seat), None) if !led => {
-            let text = format!("node {seat} was not heard for {} ms", LEASE.as_millis());
-            events.add(now.term, EventKind::LostLeader, Some(seat), text);
-        }
-        _ => {}
+    for note in notes {
+        events.note(note);
     }
+    let (started, refused) = events.counts();
+    now.elections = ElectionCounts { started, refused, ..counts };
 }
 
 /// The leader remembers what others acknowledged of what is committed, to tell them should

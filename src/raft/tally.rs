@@ -42,6 +42,12 @@ impl Tally {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Bytes since the last snapshot, roughly.
+    pub fn since_snapshot(&self) -> u64 {
+        let inner = self.lock();
+        inner.total.saturating_sub(inner.snapshot)
+    }
+
     /// An entry of `bytes` was appended at `index`.
     pub fn appended(&self, index: u64, bytes: usize) {
         let mut inner = self.lock();

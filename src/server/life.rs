@@ -3,7 +3,7 @@
 //! process and on the same port. It must not know what is said to clients.
 
 use super::accept::{self, Door};
-use super::config::{ServeError, ServerConfig};
+use super::config::{ServeError, ServerConfig, StoreSpec};
 use super::hub::Hub;
 use super::opening::open;
 use super::password::Passwords;
@@ -52,7 +52,9 @@ pub async fn run(
         }
     };
     let ready = Some(ready);
-    let mut life = Life { config, stop, door, ready, room: None, pause: limits::REOPEN_MIN };
+    let begun = Instant::now();
+    let pause = limits::REOPEN_MIN;
+    let mut life = Life { config, stop, door, ready, room: None, begun, pause };
     let ended = life.go_on(store).await;
     if let Some(room) = life.room.take() {
         room.close().await;
@@ -68,6 +70,7 @@ struct Life {
     ready: Option<oneshot::Sender<()>>,
     /// Open while there is no node, from the first time that one was given up.
     room: Option<Room>,
+    begun: Instant,
     /// The wait before the store is opened next.
     pause: Duration,
 }
@@ -156,6 +159,10 @@ impl Life {
             placement: Default::default(),
             marks: Default::default(),
             held: Default::default(),
+            counts: Default::default(),
+            begun: self.begun,
+            data: matches!(self.config.store, StoreSpec::Embedded)
+                .then(|| self.config.data.clone()),
             cluster,
             stop: self.stop.child_token(),
         });

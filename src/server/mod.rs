@@ -17,6 +17,7 @@ mod marks;
 mod opening;
 mod password;
 mod placement;
+mod process;
 mod queries;
 mod ready;
 mod replica;

@@ -1,7 +1,8 @@
 //! Which server a client shall use: the leader sends new clients to its
 //! followers in turn. Pure. It must not know sockets or sessions.
 
-use crate::raft::{NodeStatus, PeerStatus, Role};
+use crate::raft::{NodeStatus, Role};
+use crate::wire::statement::PeerView;
 
 /// A follower that lacks more entries than this is lagging: clients would wait there.
 const LAG_ENTRIES: u64 = 1_000;
@@ -35,7 +36,7 @@ impl Placement {
             _ => return Place::Nowhere,
         }
         let last_index = status.last.map_or(0, |id| id.index);
-        let able = |peer: &&PeerStatus| {
+        let able = |peer: &&PeerView| {
             let matched = peer.matched.map_or(0, |index| index + 1);
             peer.live && matched > 0 && matched + LAG_ENTRIES > last_index
         };
@@ -65,7 +66,12 @@ mod tests {
             last: Some(LogId { term: 1, index: 5_000 }),
             peers: followers
                 .iter()
-                .map(|&(seat, live, matched)| PeerStatus { seat, live, matched })
+                .map(|&(seat, live, matched)| PeerView {
+                    seat,
+                    live,
+                    matched,
+                    ..PeerView::default()
+                })
                 .collect(),
             ..NodeStatus::default()
         }

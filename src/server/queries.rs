@@ -30,8 +30,8 @@ pub async fn answer(shared: Arc<Shared>, peer: IpAddr, query: Query) -> Answer {
     match query {
         Query::Place { placed } => place(&shared, placed),
         Query::Where => Answer::Message(Box::new(status::leader(&shared))),
-        Query::Status => {
-            let statement = Box::new(status::statement(&shared));
+        Query::Status(events_after) => {
+            let statement = Box::new(status::answer(&shared, events_after));
             Answer::Message(Box::new(ServerMsg::Status(statement)))
         }
         Query::Hash(password) => Answer::Hashed(hash(&shared, password).await),

@@ -6,6 +6,7 @@ use super::queries;
 use super::session::{Answer, Output, Session};
 use super::shared::{Shared, cluster_state, lock};
 use crate::chat::command::Command;
+use crate::chat::event::Outcome;
 use crate::limits;
 use crate::raft::SubmitError;
 use crate::wire::conn::{ConnError, FrameReader, FrameWriter, frames};
@@ -218,6 +219,15 @@ impl Driver {
         self.act();
     }
 
+    fn count(&self, message: &ServerMsg) {
+        if let ServerMsg::Ack(ack) = message {
+            let taken =
+                ack.outcomes.iter().filter(|run| matches!(run.outcome, Outcome::Committed { .. }));
+            let messages = taken.map(|run| u64::from(run.count)).sum();
+            self.shared.counts.accepted.fetch_add(messages, Ordering::Relaxed);
+        }
+    }
+
     fn push(&mut self, message: &ServerMsg) {
         self.push_encoded(&client::encode_server(message));
     }
@@ -232,6 +242,10 @@ impl Driver {
 
     /// Does what the session wants done.
     fn act(&mut self) {
+        let pushed = self.session.take_pushed();
+        if pushed > 0 {
+            self.shared.counts.delivered.fetch_add(pushed, Ordering::Relaxed);
+        }
         loop {
             let outputs = self.session.outputs();
             if outputs.is_empty() {
@@ -240,7 +254,10 @@ impl Driver {
             let mut busy = false;
             for output in outputs {
                 match output {
-                    Output::Send(message) => self.push(&message),
+                    Output::Send(message) => {
+                        self.count(&message);
+                        self.push(&message);
+                    }
                     Output::Encoded(payload) => self.push_encoded(&payload),
                     Output::Submit(command) => busy = self.submit(&command, busy),
                     Output::Ask(query) => {

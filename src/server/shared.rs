@@ -9,8 +9,10 @@ use crate::raft::NodeStatus;
 use crate::raft::node::Node;
 use crate::store::Store;
 use crate::wire::message::{ClusterState, ServerAddress};
-use std::sync::atomic::AtomicUsize;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -34,10 +36,25 @@ pub struct Shared {
     pub marks: (Mutex<Marks>, Notify),
     /// Bytes of bodies that all sessions hold.
     pub held: AtomicUsize,
+    /// Messages, in numbers.
+    pub counts: Counts,
+    /// When this process started.
+    pub begun: Instant,
+    /// Where data is on a disk of this machine.
+    pub data: Option<PathBuf>,
     /// Who leads; changes only when it does.
     pub cluster: watch::Receiver<ClusterState>,
     /// Ends everything.
     pub stop: CancellationToken,
+}
+
+/// Messages, since the server started.
+#[derive(Debug, Default)]
+pub struct Counts {
+    /// Sent by clients of this server, and committed.
+    pub accepted: AtomicU64,
+    /// Pushed to clients of this server.
+    pub delivered: AtomicU64,
 }
 
 impl Shared {

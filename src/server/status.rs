@@ -1,10 +1,15 @@
 //! What this server says about itself and about who leads.
 
+use super::process;
 use super::ready::Unready;
 use super::shared::Shared;
-use crate::raft::{PeerStatus, Role};
-use crate::wire::message::{ServerMsg, Status, Where};
+use crate::raft::types::{Cause, ElectionCounts, NodeEvent};
+use crate::raft::{NodeStatus, Role};
+use crate::wire::message::{ServerMsg, Where};
+use crate::wire::statement::{Elections, Event, LastLeader, Load, Status};
 use bytes::Bytes;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Who leads, as far as this server knows.
 #[must_use]
@@ -27,10 +32,11 @@ pub fn statement(shared: &Shared) -> Status {
     let unready = Unready::of(&node, shared.node.stop_reason().as_ref());
     let mark = shared.store.mark();
     let (cluster, generation) = shared.setup.state.identity().unwrap_or_default();
-    let links = node.peers.iter().filter(|peer| peer.live).map(|PeerStatus { seat, .. }| *seat);
+    let links = node.peers.iter().filter(|peer| peer.live).map(|peer| peer.seat);
     let role = match node.role {
         Role::Learner => "learner",
         Role::Follower => "follower",
+        Role::PreCandidate => "precandidate",
         Role::Candidate => "candidate",
         Role::Leader => "leader",
     };
@@ -61,16 +67,89 @@ pub fn statement(shared: &Shared) -> Status {
         raft_id: node.raft_id,
         links: links.collect(),
         fsyncs: shared.store.syncs(),
-        resident_bytes: resident_bytes().unwrap_or(0),
+        resident_bytes: process::resident_bytes().unwrap_or(0),
         ready: Some(unready.reasons.is_empty()),
         reasons: unready.reasons.into_iter().map(str::to_owned).collect(),
         why: unready.why,
+        now_ms: now_ms(),
+        uptime_ms: ms(shared.begun.elapsed()),
+        draining: node.draining,
+        elections: elections(&node.elections),
+        load: load(shared, &node),
+        peers: node.peers,
+        members: node.members,
+        events: Vec::new(),
+        build: process::build().to_owned(),
     }
 }
 
-/// Resident memory of this process, in bytes, where the system tells it.
-fn resident_bytes() -> Option<u64> {
-    let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
-    let pages: u64 = statm.split_whitespace().nth(1)?.parse().ok()?;
-    Some(pages * rustix::param::page_size() as u64)
+/// The same with the events after the one with this id, as many as go into one answer.
+#[must_use]
+pub fn answer(shared: &Shared, events_after: Option<u64>) -> Status {
+    let mut status = statement(shared);
+    if let Some(after) = events_after {
+        let events = shared.node.events();
+        let new = events.iter().filter(|event| event.id > after);
+        status.events = new.map(|e| event(shared.setup.seat, e)).collect();
+    }
+    status
+}
+
+/// An event as it is told.
+#[must_use]
+pub fn event(seat: u32, e: &NodeEvent) -> Event {
+    Event {
+        id: e.id,
+        at_ms: e.at_ms,
+        seat,
+        term: e.term,
+        kind: e.kind.code().to_owned(),
+        peer: e.peer,
+        granted: e.granted,
+        cause: e.cause.map_or("", Cause::code).to_owned(),
+        took_ms: e.took.map(ms),
+        text: e.text.clone(),
+    }
+}
+
+fn elections(e: &ElectionCounts) -> Elections {
+    Elections {
+        started: e.started.values().sum(),
+        won: e.won,
+        changes: e.changes,
+        changes_15m: e.changes_15m,
+        leaderless_ms: e.leaderless.map(ms),
+        leaderless_total_ms: ms(e.leaderless_total),
+        last_leader: e.last_leader.map(|last| LastLeader {
+            seat: last.seat,
+            term: last.term,
+            lost_at_ms: last.lost_at_ms,
+            cause: last.cause.code().to_owned(),
+        }),
+    }
+}
+
+fn load(shared: &Shared, node: &NodeStatus) -> Load {
+    let us = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+    let disk = shared.data.as_deref().and_then(process::disk).unwrap_or_default();
+    Load {
+        cpu_ms: process::cpu_ms().unwrap_or(0),
+        disk_free: disk.free,
+        disk_total: disk.total,
+        fsync_p99_us: node.syncs.p99.map(us),
+        fsync_pending_ms: node.syncs.pending.map(ms),
+        commit_p99_us: node.commits.p99.map(us),
+        log_bytes: node.log_bytes,
+        snapshot_at_ms: None,
+        accepted: shared.counts.accepted.load(Ordering::Relaxed),
+        delivered: shared.counts.delivered.load(Ordering::Relaxed),
+    }
+}
+
+fn ms(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn now_ms() -> u64 {
+    ms(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
 }

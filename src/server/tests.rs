@@ -128,6 +128,7 @@ async fn welcomed(server: &Running, device: u8) -> Wire {
             device: Some(DeviceId([device; 16])),
             placed: false,
             cluster: None,
+            events_after: None,
         }))
         .await;
         match wire.hear().await {
@@ -304,6 +305,7 @@ async fn strangers_have_short_frames_and_everybody_is_told_of_the_end() {
             device,
             placed: false,
             cluster: None,
+            events_after: None,
         })
     };
     asker.say(&hello(Purpose::Status)).await;

@@ -177,7 +177,16 @@ mod tests {
 
     fn hello(purpose: Purpose) -> Hello {
         let (min, max, features) = (wire::VERSION, wire::VERSION, 0);
-        Hello { min, max, features, purpose, device: None, placed: false, cluster: None }
+        Hello {
+            min,
+            max,
+            features,
+            purpose,
+            device: None,
+            placed: false,
+            cluster: None,
+            events_after: None,
+        }
     }
 
     fn status(leader: Option<u32>) -> Status {

@@ -8,6 +8,8 @@ use crate::chat::refusal::Refusal;
 use crate::chat::write::Kind;
 use bytes::Bytes;
 
+pub use super::statement::Status;
+
 /// From a client to a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClientMsg {
@@ -169,6 +171,8 @@ pub struct Hello {
     pub placed: bool,
     /// The cluster the client expects.
     pub cluster: Option<ClusterId>,
+    /// With `Purpose::Status`: the events after this one are wanted; `None`: none are.
+    pub events_after: Option<u64>,
 }
 
 /// Name and password.
@@ -379,68 +383,4 @@ pub struct ConversationInfo {
     pub last_seq: u64,
     /// Rooms only.
     pub title: String,
-}
-
-/// A node's own statement about itself. `None` is unknown.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Status {
-    /// Its seat.
-    pub seat: u32,
-    /// follower, candidate, leader or learner; down while it waits for its database.
-    pub role: String,
-    /// Its term.
-    pub term: u64,
-    /// The seat it voted for in that term.
-    pub vote: Option<u32>,
-    /// Term of its last log entry.
-    pub last_term: u64,
-    /// Index of its last log entry.
-    pub last_index: u64,
-    /// Its commit index.
-    pub commit: u64,
-    /// Index of the last entry it applied.
-    pub applied: u64,
-    /// Seat of the leader it knows.
-    pub leader: Option<u32>,
-    /// Clients that are logged in here.
-    pub sessions: u32,
-    /// The cluster.
-    pub cluster: ClusterId,
-    /// Its name.
-    pub cluster_name: String,
-    /// Its generation.
-    pub generation: u64,
-    /// The members it knows.
-    pub servers: Vec<ServerAddress>,
-    /// Number of voters.
-    pub voters: u32,
-    /// Voters it hears, itself included.
-    pub live: u32,
-    /// Kind of store.
-    pub store: String,
-    /// Version of the program.
-    pub version: String,
-    /// Log index of its last snapshot.
-    pub snapshot_index: u64,
-    /// Rolling hash of the state at `applied`.
-    pub hash: Bytes,
-    /// Milliseconds since it heard the leader; `None` on the leader.
-    pub heartbeat_age_ms: Option<u64>,
-    /// Milliseconds since a majority answered it; leader only.
-    pub quorum_ack_age_ms: Option<u64>,
-    /// Its Raft id.
-    pub raft_id: u64,
-    /// Seats it has a live connection with.
-    pub links: Vec<u32>,
-    /// Times it has synced its log to disk.
-    pub fsyncs: u64,
-    /// Resident memory, in bytes; 0 where it cannot be told.
-    pub resident_bytes: u64,
-    /// Whether it serves clients; `None`: its program is too old to say so.
-    pub ready: Option<bool>,
-    /// Why it is not ready: codes, such as `storage_unavailable`. A newer program may say some
-    /// that this one does not know.
-    pub reasons: Vec<String>,
-    /// The same for a person; empty where there is nothing to say.
-    pub why: String,
 }

@@ -11,6 +11,7 @@ pub mod message;
 pub mod peer;
 pub mod raft;
 pub mod record;
+pub mod statement;
 pub mod stored;
 
 mod convert;

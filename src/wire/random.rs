@@ -5,6 +5,7 @@ use super::message::{
     Member, OutcomeRun, Purpose, Ready, SendRun, ServerAddress, ServerMsg, Status, Welcome, Where,
 };
 use super::record::{LogId, Mark};
+use super::statement::{Elections, Event, LastLeader, Load, MemberView, PeerView};
 use crate::chat::command::{AddDevice, Advance, Command, Register, Send, Target};
 use crate::chat::event::Outcome;
 use crate::chat::ids::{ClusterId, ConversationId, DeviceId, MessageId, Position, UserId};
@@ -135,6 +136,7 @@ fn hello(rng: &mut StdRng) -> Hello {
         device: if purpose == Purpose::Chat { Some(device(rng)) } else { some(rng, device) },
         placed: rng.random(),
         cluster: some(rng, cluster),
+        events_after: some(rng, |rng| rng.random()),
     }
 }
 
@@ -237,6 +239,74 @@ fn info(rng: &mut StdRng) -> ConversationInfo {
     }
 }
 
+fn peer_view(rng: &mut StdRng) -> PeerView {
+    PeerView {
+        seat: small(rng),
+        live: rng.random(),
+        heard_ms: some(rng, number),
+        round_trip_us: some(rng, number),
+        matched: some(rng, number),
+        refusal: text(rng),
+    }
+}
+
+fn member_view(rng: &mut StdRng) -> MemberView {
+    MemberView {
+        raft_id: number(rng),
+        server: address(rng),
+        voter: rng.random(),
+        held: rng.random(),
+    }
+}
+
+fn elections(rng: &mut StdRng) -> Elections {
+    let last = |rng: &mut StdRng| LastLeader {
+        seat: small(rng),
+        term: number(rng),
+        lost_at_ms: number(rng),
+        cause: text(rng),
+    };
+    Elections {
+        started: number(rng),
+        won: number(rng),
+        changes: number(rng),
+        changes_15m: number(rng),
+        leaderless_ms: some(rng, number),
+        leaderless_total_ms: number(rng),
+        last_leader: some(rng, last),
+    }
+}
+
+fn load(rng: &mut StdRng) -> Load {
+    Load {
+        cpu_ms: number(rng),
+        disk_free: number(rng),
+        disk_total: number(rng),
+        fsync_p99_us: some(rng, number),
+        fsync_pending_ms: some(rng, number),
+        commit_p99_us: some(rng, number),
+        log_bytes: number(rng),
+        snapshot_at_ms: some(rng, number),
+        accepted: number(rng),
+        delivered: number(rng),
+    }
+}
+
+fn event(rng: &mut StdRng) -> Event {
+    Event {
+        id: number(rng),
+        at_ms: number(rng),
+        seat: small(rng),
+        term: number(rng),
+        kind: text(rng),
+        peer: some(rng, small),
+        granted: some(rng, |rng| rng.random()),
+        cause: text(rng),
+        took_ms: some(rng, number),
+        text: text(rng),
+    }
+}
+
 fn status(rng: &mut StdRng) -> Status {
     Status {
         seat: small(rng),
@@ -268,6 +338,15 @@ fn status(rng: &mut StdRng) -> Status {
         ready: some(rng, |rng| rng.random()),
         reasons: list(rng, 0, text),
         why: text(rng),
+        now_ms: rng.random(),
+        uptime_ms: rng.random(),
+        draining: rng.random(),
+        peers: list(rng, 0, peer_view),
+        members: list(rng, 0, member_view),
+        elections: elections(rng),
+        load: load(rng),
+        events: list(rng, 0, event),
+        build: text(rng),
     }
 }
 

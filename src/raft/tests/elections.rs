@@ -2,7 +2,7 @@
 
 use super::cluster::{Backend, Cluster, look_again};
 use crate::raft::Role;
-use crate::raft::types::{ElectionEvent, EventKind};
+use crate::raft::types::{EventKind, NodeEvent};
 use std::time::{Duration, Instant};
 
 /// Watches for `time` that nothing is asked and no term changes.
@@ -80,7 +80,7 @@ async fn who_lacks_something_committed_does_not_lead() {
     assert_eq!(cluster.leader().await, 2);
     cluster.say(1, "now all of it").await;
     cluster.agree().await;
-    let refused = |e: &ElectionEvent| e.text.contains("log is behind") && e.peer == Some(1);
+    let refused = |e: &NodeEvent| e.text.contains("log is behind") && e.peer == Some(1);
     let events = cluster.node(2).events();
     assert!(events.iter().any(refused), "{events:#?}");
 }

@@ -8,6 +8,7 @@ use crate::raft::kinds::Kinds;
 use crate::raft::log_store::Log;
 use crate::raft::machine::StateMachine;
 use crate::raft::tally::Tally;
+use crate::raft::timing::Timing;
 use crate::raft::{Committed, Machine};
 use crate::store::{Store, StoreError};
 use crate::wire::record::{LogEntry, LogId, Mark, Row};
@@ -98,7 +99,7 @@ impl StoreBuilder<Kinds, Log, StateMachine, TempDir> for Fresh {
         };
         let machine = StateMachine::new(machine, state, halt.clone());
         let tally = Arc::new(Tally::new(1 << 20, 0, store.bounds()));
-        Ok((dir, Log::new(store, tally, halt), machine))
+        Ok((dir, Log::new(store, tally, halt, Timing::new("of_a_test")), machine))
     }
 }
 

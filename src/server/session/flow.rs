@@ -170,20 +170,23 @@ impl Flow {
         Some(PageWanted { conversation: id, from: place.sent + 1, to: place.last, own })
     }
 
-    /// The page was read: everything up to `upto` is on its way to the client.
-    pub fn on_page(&mut self, conversation: ConversationId, upto: u64) {
+    /// The page was read: everything up to `upto` is on its way to the client. Gives the number
+    /// of seqs that this is.
+    pub fn on_page(&mut self, conversation: ConversationId, upto: u64) -> u64 {
         self.reading = None;
-        let Some(place) = self.places.get_mut(&conversation) else { return };
+        let Some(place) = self.places.get_mut(&conversation) else { return 0 };
         if upto <= place.sent {
             // Applied, and in the store in a moment: `Posted` follows then.
             self.dry.insert(conversation);
-            return;
+            return 0;
         }
+        let seqs = upto - place.sent;
         place.sent = upto;
         place.last = place.last.max(upto);
         if place.sent == place.last {
             self.lagging.remove(&conversation);
         }
+        seqs
     }
 
     /// True while a page was not there yet.

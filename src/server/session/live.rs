@@ -165,7 +165,7 @@ impl Session {
         let Some(flow) = &mut self.flow else { return };
         match result {
             Ok((pushes, upto)) => {
-                flow.on_page(conversation, upto);
+                self.pushed += flow.on_page(conversation, upto);
                 if flow.has_dry() {
                     self.read_again = Some(now + SOON);
                 }

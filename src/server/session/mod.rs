@@ -85,8 +85,9 @@ pub enum Query {
     },
     /// Who leads: answered with [`Answer::Message`].
     Where,
-    /// The node's own statement: answered with [`Answer::Message`].
-    Status,
+    /// The node's own statement, with its events after this one: answered with
+    /// [`Answer::Message`].
+    Status(Option<u64>),
     /// The hash of a new password, and a new token.
     Hash(String),
     /// Whether the password is the user's, as of now; and a new token.
@@ -197,6 +198,8 @@ pub struct Session {
     marked: BTreeMap<(ConversationId, UserId), (u64, u64)>,
     cluster: ClusterState,
     requests: usize,
+    /// Messages pushed and not told yet.
+    pushed: u64,
     /// Until then the client must be in.
     deadline: Instant,
     /// Raft is not asked before.
@@ -222,6 +225,7 @@ impl Session {
             marked: BTreeMap::new(),
             cluster,
             requests: 0,
+            pushed: 0,
             deadline: now + limits::LOGIN_TIME,
             hold: None,
             look_again: None,
@@ -254,6 +258,11 @@ impl Session {
         matches!(self.phase, Phase::Live)
             && self.sends.as_ref().is_none_or(Sends::is_idle)
             && self.flow.as_ref().is_none_or(Flow::is_even)
+    }
+
+    /// Messages pushed since this was last asked.
+    pub const fn take_pushed(&mut self) -> u64 {
+        std::mem::replace(&mut self.pushed, 0)
     }
 
     /// Bytes of bodies that wait to be committed.
@@ -299,8 +308,12 @@ impl Session {
         for note in delivery.notes {
             match note {
                 Note::Posted(posted) => {
+                    let messages = posted.last_seq + 1 - posted.first_seq;
                     let push = self.flow.as_mut().and_then(|flow| flow.on_posted(posted));
-                    self.out.extend(push.map(Output::Encoded));
+                    if let Some(push) = push {
+                        self.pushed += messages;
+                        self.out.push(Output::Encoded(push));
+                    }
                 }
                 Note::Event(event) => self.on_event(event, delivery.index, now),
             }

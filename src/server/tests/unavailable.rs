@@ -29,7 +29,16 @@ async fn greeted(server: &Running, purpose: Purpose) -> ServerMsg {
     let device = (purpose == Purpose::Chat).then_some(DeviceId([1; 16]));
     let (min, max, features) = (1, 1, 0);
     let mut wire = Wire::open(server).await;
-    let hello = Hello { min, max, features, purpose, device, placed: false, cluster: None };
+    let hello = Hello {
+        min,
+        max,
+        features,
+        purpose,
+        device,
+        placed: false,
+        cluster: None,
+        events_after: None,
+    };
     wire.say(&ClientMsg::Hello(hello)).await;
     wire.hear().await.expect("an answer")
 }

@@ -9,16 +9,14 @@ pub mod view;
 #[cfg(test)]
 mod tests;
 
-use crate::client::status::{StatusError, status};
+use crate::client::status::status;
 use crate::limits;
 use crate::ui::terminal::{Ending, Screen, now_ms};
 use crate::ui::theme::Theme;
-use crate::wire::conn::ConnError;
 use anyhow::Context;
 use crossterm::event::{Event, EventStream};
 use futures::StreamExt;
 use model::Model;
-use std::io;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
@@ -69,7 +67,7 @@ pub async fn run(addresses: Vec<String>, theme: Option<&str>) -> anyhow::Result<
                         let asking = status(&address, PATIENCE);
                         tokio::select! {
                             answer = asking => {
-                                let result = answer.map(Box::new).map_err(|e| cause(&e));
+                                let result = answer.map(Box::new).map_err(|e| e.cause().code().to_owned());
                                 drop(answers.send((address, result)).await);
                             }
                             () = stop.cancelled() => {}
@@ -99,7 +97,7 @@ pub async fn ask(addresses: Vec<String>, patience: Duration) -> Model {
         let asked = effects.into_iter().filter_map(|effect| match effect {
             Effect::Ask(address) => Some(async move {
                 let answer = status(&address, patience).await;
-                (address, answer.map(Box::new).map_err(|e| cause(&e)))
+                (address, answer.map(Box::new).map_err(|e| e.cause().code().to_owned()))
             }),
             Effect::Quit => None,
         });
@@ -111,21 +109,4 @@ pub async fn ask(addresses: Vec<String>, patience: Duration) -> Model {
         }
     }
     model
-}
-
-/// Why a node's state is not known, in a word that stays the same.
-fn cause(error: &StatusError) -> String {
-    let io = |error: &io::Error| match error.kind() {
-        io::ErrorKind::ConnectionRefused => "conn_refused".to_owned(),
-        io::ErrorKind::TimedOut => "timeout".to_owned(),
-        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => "closed".to_owned(),
-        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => "no_route".to_owned(),
-        _ => error.to_string(),
-    };
-    match error {
-        StatusError::Unreachable(ConnError::Io(error)) => io(error),
-        StatusError::Unreachable(ConnError::Truncated) => "closed".to_owned(),
-        StatusError::Unreachable(ConnError::Wire(error)) => format!("protocol: {error}"),
-        StatusError::NoStatus(text) => text.clone(),
-    }
 }

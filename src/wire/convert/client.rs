@@ -116,6 +116,7 @@ impl From<&Hello> for pb::Hello {
             device: h.device.map(|id| bytes(&id.0)).unwrap_or_default(),
             placed: h.placed,
             cluster: h.cluster.map(|id| bytes(&id.0)).unwrap_or_default(),
+            events_after: h.events_after,
         }
     }
 }
@@ -142,6 +143,7 @@ impl TryFrom<pb::Hello> for Hello {
             device: fixed_or_none(&h.device, "device id")?.map(DeviceId),
             placed: h.placed,
             cluster: cluster_or_none(&h.cluster)?,
+            events_after: h.events_after,
         })
     }
 }

@@ -1,7 +1,7 @@
 //! A node's own statement.
 
-use super::{all, bytes_or_empty, cluster_or_zero, each};
-use crate::wire::message::Status;
+use super::{all, bytes_or_empty, cluster_or_zero, each, need};
+use crate::wire::statement::{Elections, Event, LastLeader, Load, MemberView, PeerView, Status};
 use crate::wire::{WireError, pb};
 
 impl From<&Status> for pb::Status {
@@ -36,6 +36,15 @@ impl From<&Status> for pb::Status {
             ready: s.ready,
             reasons: s.reasons.clone(),
             why: s.why.clone(),
+            now_ms: s.now_ms,
+            uptime_ms: s.uptime_ms,
+            draining: s.draining,
+            peers: each(&s.peers),
+            members: each(&s.members),
+            elections: Some((&s.elections).into()),
+            load: Some((&s.load).into()),
+            events: each(&s.events),
+            build: s.build.clone(),
         }
     }
 }
@@ -74,6 +83,92 @@ impl TryFrom<pb::Status> for Status {
             ready: s.ready,
             reasons: s.reasons,
             why: s.why,
+            now_ms: s.now_ms,
+            uptime_ms: s.uptime_ms,
+            draining: s.draining,
+            peers: s.peers.into_iter().map(Into::into).collect(),
+            members: all(s.members)?,
+            elections: s.elections.unwrap_or_default().into(),
+            load: s.load.unwrap_or_default().into(),
+            events: s.events.into_iter().map(Into::into).collect(),
+            build: s.build,
         })
+    }
+}
+
+/// Both directions of a record whose fields have the same names and types on both sides.
+macro_rules! same {
+    ($name:ident { $($field:ident),* $(,)? }) => {
+        impl From<&$name> for pb::$name {
+            fn from(v: &$name) -> Self {
+                let v = v.clone();
+                Self { $($field: v.$field),* }
+            }
+        }
+
+        impl From<pb::$name> for $name {
+            fn from(v: pb::$name) -> Self {
+                Self { $($field: v.$field),* }
+            }
+        }
+    };
+}
+
+same!(PeerView { seat, live, heard_ms, round_trip_us, matched, refusal });
+same!(LastLeader { seat, term, lost_at_ms, cause });
+same!(Load {
+    cpu_ms,
+    disk_free,
+    disk_total,
+    fsync_p99_us,
+    fsync_pending_ms,
+    commit_p99_us,
+    log_bytes,
+    snapshot_at_ms,
+    accepted,
+    delivered,
+});
+same!(Event { id, at_ms, seat, term, kind, peer, granted, cause, took_ms, text });
+
+impl From<&MemberView> for pb::MemberView {
+    fn from(m: &MemberView) -> Self {
+        Self { raft_id: m.raft_id, server: Some((&m.server).into()), voter: m.voter, held: m.held }
+    }
+}
+
+impl TryFrom<pb::MemberView> for MemberView {
+    type Error = WireError;
+
+    fn try_from(m: pb::MemberView) -> Result<Self, WireError> {
+        let server = need(m.server, "server")?.try_into()?;
+        Ok(Self { raft_id: m.raft_id, server, voter: m.voter, held: m.held })
+    }
+}
+
+impl From<&Elections> for pb::Elections {
+    fn from(e: &Elections) -> Self {
+        Self {
+            started: e.started,
+            won: e.won,
+            changes: e.changes,
+            changes_15m: e.changes_15m,
+            leaderless_ms: e.leaderless_ms,
+            leaderless_total_ms: e.leaderless_total_ms,
+            last_leader: e.last_leader.as_ref().map(Into::into),
+        }
+    }
+}
+
+impl From<pb::Elections> for Elections {
+    fn from(e: pb::Elections) -> Self {
+        Self {
+            started: e.started,
+            won: e.won,
+            changes: e.changes,
+            changes_15m: e.changes_15m,
+            leaderless_ms: e.leaderless_ms,
+            leaderless_total_ms: e.leaderless_total_ms,
+            last_leader: e.last_leader.map(Into::into),
+        }
     }
 }

@@ -70,6 +70,7 @@ impl Raw {
             device: Some(self.device),
             placed,
             cluster: None,
+            events_after: None,
         }));
     }
 

@@ -58,6 +58,7 @@ impl Client {
             device: Some(self.device),
             placed: true,
             cluster: None,
+            events_after: None,
         })
     }
 

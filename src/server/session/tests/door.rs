@@ -49,6 +49,7 @@ pub fn hello(device: u8) -> Hello {
         device: Some(DeviceId([device; 16])),
         placed: true,
         cluster: None,
+        events_after: None,
     }
 }
 

@@ -35,7 +35,7 @@ fn answer(rng: &mut StdRng, server: &Server, query: Query) -> Answer {
             let found = queries::outcomes(&*server.store, &server.state, device, from, to);
             Answer::Outcomes(block_on(found).map_err(|_| trouble))
         }
-        Query::Where | Query::Status | Query::History(_) | Query::Lookup { .. } => {
+        Query::Where | Query::Status(_) | Query::History(_) | Query::Lookup { .. } => {
             Answer::Request(Bytes::new())
         }
     }

@@ -1,11 +1,12 @@
-//! The answers as a table for people.
+//! The answers as a table for people; see [`super`].
 
-use super::Asked;
+use super::Row;
 use super::judge::{Judgement, Verdict};
 use crate::chat::text::printable;
 
 /// The cluster in a line or two, then a line for each node.
-pub fn table(nodes: &[Asked], judgement: &Judgement) -> String {
+#[must_use]
+pub fn table(nodes: &[Row], judgement: &Judgement) -> String {
     let mut rows = vec![
         ["ID", "ADDRESS", "ROLE", "TERM", "LAST", "COMMIT", "APPLIED", "SESSIONS", "NOTE"]
             .map(str::to_owned),
@@ -24,8 +25,8 @@ pub fn table(nodes: &[Asked], judgement: &Judgement) -> String {
     text
 }
 
-fn headline(nodes: &[Asked], judgement: &Judgement) -> String {
-    let name = nodes.iter().filter_map(Asked::status).map(|s| s.cluster_name.as_str()).next();
+fn headline(nodes: &[Row], judgement: &Judgement) -> String {
+    let name = nodes.iter().filter_map(Row::fresh).map(|s| s.cluster_name.as_str()).next();
     let mut text = match name {
         Some(name) if !name.is_empty() => format!("{}: ", printable(name)),
         _ => String::new(),
@@ -34,7 +35,9 @@ fn headline(nodes: &[Asked], judgement: &Judgement) -> String {
         Verdict::Healthy => "all is well",
         Verdict::Degraded => "it serves, but something is missing",
         Verdict::Electing => "no leader yet",
+        Verdict::NoLeader => "no leader, though a majority is up",
         Verdict::NoQuorum => "no majority",
+        Verdict::SplitView => "two servers lead in one term; this is a fault of the program",
         Verdict::Unreachable => "no server answers",
     });
     if let (Some(voters), Some(needed)) = (judgement.voters, judgement.needed()) {
@@ -44,19 +47,21 @@ fn headline(nodes: &[Asked], judgement: &Judgement) -> String {
     text
 }
 
-fn row(nodes: &[Asked], place: usize, judgement: &Judgement) -> Option<[String; 9]> {
+fn row(nodes: &[Row], place: usize, judgement: &Judgement) -> Option<[String; 9]> {
     let node = nodes.get(place)?;
     let id = node.seat.map_or_else(|| "?".to_owned(), |seat| seat.to_string());
     let addr = printable(&node.addr).into_owned();
-    Some(match &node.answer {
-        Err(why) => {
+    Some(match node.fresh() {
+        None => {
             let dash = || "–".to_owned();
+            let why = node.error.as_ref().map_or("no answer", |(_, text)| text);
             let why = printable(why).into_owned();
             [id, addr, "down".to_owned(), dash(), dash(), dash(), dash(), dash(), why]
         }
-        Ok((s, _)) => {
+        Some(s) => {
             let reasons = judgement.of_node.get(&place);
-            let reasons = reasons.into_iter().flatten().copied().collect::<Vec<_>>().join(", ");
+            let reasons =
+                reasons.into_iter().flatten().map(|r| r.code()).collect::<Vec<_>>().join(", ");
             let why = printable(&s.why);
             let note = if why.is_empty() { reasons } else { format!("{reasons} ({why})") };
             [

@@ -1,15 +1,16 @@
 //! What is concluded from answers, and how it is printed.
 
-use super::Asked;
 use super::document::document;
 use super::judge::{Judgement, Verdict, judge};
 use super::table::table;
+use super::{Cause, Row};
 use crate::chat::ids::ClusterId;
-use crate::client::{ServerAddress, Status};
+use crate::wire::message::ServerAddress;
+use crate::wire::statement::Status;
 use bytes::Bytes;
 use std::time::Duration;
 
-fn up(seat: u32, role: &str) -> Asked {
+fn up(seat: u32, role: &str) -> Row {
     let status = Status {
         seat,
         role: role.into(),
@@ -32,16 +33,23 @@ fn up(seat: u32, role: &str) -> Asked {
         ..Status::default()
     };
     let addr = format!("127.0.0.1:710{seat}");
-    Asked { addr, seat: Some(seat), answer: Ok((status, Duration::from_millis(1))) }
+    Row {
+        addr,
+        seat: Some(seat),
+        status: Some(Box::new(status)),
+        round_trip: Some(Duration::from_millis(1)),
+        ..Row::default()
+    }
 }
 
-fn down(seat: u32) -> Asked {
+fn down(seat: u32) -> Row {
     let addr = format!("127.0.0.1:710{seat}");
-    Asked { addr, seat: Some(seat), answer: Err("\u{1b}[31mConnection refused".into()) }
+    let error = Some((Cause::Refused, "\u{1b}[31mConnection refused".into()));
+    Row { addr, seat: Some(seat), error, ..Row::default() }
 }
 
 /// One that answers, but waits for its database.
-fn waiting(seat: u32) -> Asked {
+fn waiting(seat: u32) -> Row {
     change(up(seat, "down"), |s| {
         s.live = 0;
         s.leader = None;
@@ -52,22 +60,24 @@ fn waiting(seat: u32) -> Asked {
     })
 }
 
-fn change(mut node: Asked, change: impl Fn(&mut Status)) -> Asked {
-    if let Ok((status, _)) = &mut node.answer {
+fn change(mut node: Row, change: impl Fn(&mut Status)) -> Row {
+    if let Some(status) = &mut node.status {
         change(status);
     }
     node
 }
 
 fn reasons(judgement: &Judgement) -> Vec<&'static str> {
-    judgement.reasons.iter().copied().collect()
+    let mut codes: Vec<_> = judgement.reasons.iter().map(|reason| reason.code()).collect();
+    codes.sort_unstable();
+    codes
 }
 
 #[test]
 fn the_verdict_follows_from_what_the_nodes_say() {
     let (f, l) = ("follower", "leader");
     let led_by_none = |seat| change(up(seat, f), |s| s.leader = None);
-    let table: Vec<(Vec<Asked>, Verdict, &[&str])> = vec![
+    let table: Vec<(Vec<Row>, Verdict, &[&str])> = vec![
         (vec![up(1, f), up(2, l), up(3, f)], Verdict::Healthy, &[]),
         (vec![up(1, f), up(2, l), down(3)], Verdict::Degraded, &["voter_down"]),
         (
@@ -129,7 +139,7 @@ fn of_two_that_say_they_lead_the_newer_counts_and_one_without_a_majority_does_no
 #[test]
 fn the_document_has_every_key_and_null_for_the_unknown() {
     let nodes = [up(1, "follower"), up(2, "leader"), down(3)];
-    let json = document(&nodes, &judge(&nodes));
+    let json = document(&nodes, &judge(&nodes), 0, None);
     assert_eq!(json["schema"], 1);
     assert_eq!(json["verdict"], "degraded");
     assert_eq!(json["cluster"]["id"], "07".repeat(16));
@@ -165,7 +175,7 @@ fn people_get_a_table_that_cannot_act_on_their_terminal() {
 fn a_node_that_waits_for_its_database_says_so_and_why() {
     let nodes = [up(1, "follower"), up(2, "leader"), waiting(3)];
     let judgement = judge(&nodes);
-    let json = document(&nodes, &judgement);
+    let json = document(&nodes, &judgement, 0, None);
     let (old, down) = (&json["nodes"][0], &json["nodes"][2]);
     assert_eq!((&down["ready"], &down["role"]), (&false.into(), &"down".into()));
     assert_eq!(down["reasons"], serde_json::json!(["storage_unavailable"]));
@@ -174,7 +184,7 @@ fn a_node_that_waits_for_its_database_says_so_and_why() {
     assert_eq!(old["ready"], serde_json::Value::Null, "a program that does not know the field");
     assert_eq!(old["storage"]["ok"], serde_json::Value::Null);
     let ready = change(up(1, "follower"), |s| s.ready = Some(true));
-    let json = document(&[ready], &judgement);
+    let json = document(&[ready], &judgement, 0, None);
     assert_eq!(json["nodes"][0]["storage"]["ok"], true);
     let text = table(&nodes, &judgement);
     assert!(text.ends_with("storage_unavailable (the database␇ is away)"), "{text}");
