@@ -58,6 +58,7 @@ pub fn first_membership(config: &NodeConfig) -> Membership {
         peer: seat.peer,
         client: seat.client,
         incarnation: None,
+        held: false,
     };
     let seats: BTreeMap<u32, &Seat> = config.seats.iter().map(|s| (s.seat, s)).collect();
     let members: Vec<Member> = seats.into_values().map(member).collect();

@@ -4,7 +4,7 @@
 
 use super::boot;
 use super::mesh::{Accept, MakeHello, When};
-use super::shared::{Shared, seat_of};
+use super::shared::{Leader, Shared, seat_of};
 use super::types::StopReason;
 use crate::store::Store;
 use crate::wire;
@@ -98,6 +98,10 @@ fn known(shared: &Shared, theirs: &PeerHello) -> Result<(), String> {
             "node {seat} was replaced by a newer data directory than this one: {CURE}"
         ));
     }
+    // Others may not have heard of it yet.
+    if shared.leader() == Leader::Me {
+        return Err(format!("node {seat} is no member any more; to make it one again, {CURE}"));
+    }
     Ok(())
 }
 
@@ -116,6 +120,8 @@ pub async fn review(shared: Arc<Shared>) {
         }
         if membership != before {
             before = membership;
+            let own = shared.config.seat;
+            mesh.set_seats(shared.seats().into_iter().filter(|s| s.seat != own).collect());
             mesh.judge_again();
         }
         tokio::select! {

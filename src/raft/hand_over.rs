@@ -24,19 +24,29 @@ pub async fn hand_over(shared: &Shared) {
     let mut asked = BTreeSet::new();
     while let Some(to) = heir(shared, raft, &asked) {
         asked.insert(to);
-        let term = raft.metrics().borrow_watched().current_term;
-        let text = format!("this node hands leadership over to node {}", seat_of(to));
-        let note = Note::new(term, EventKind::Transfer).peer(seat_of(to)).text(text);
-        shared.events.note(note);
-        shared.note_hand_over(term);
-        if raft.trigger().transfer_leader(to).await.is_err() {
-            return;
-        }
         let turn = until.min(Instant::now() + TURN);
-        if timeout_at(turn, no_longer_leads(raft)).await.is_ok() || turn == until {
+        if give_until(shared, raft, to, turn).await || turn == until {
             return;
         }
     }
+}
+
+/// Gives leadership to one voter; false where it has not taken it in time.
+pub async fn give(shared: &Shared, raft: &Raft, to: u64) -> bool {
+    give_until(shared, raft, to, Instant::now() + HAND_OVER).await
+}
+
+async fn give_until(shared: &Shared, raft: &Raft, to: u64, until: Instant) -> bool {
+    let term = raft.metrics().borrow_watched().current_term;
+    let text = format!("this node hands leadership over to node {}", seat_of(to));
+    let note = Note::new(term, EventKind::Transfer).peer(seat_of(to)).text(text);
+    shared.events.note(note);
+    shared.note_hand_over(term);
+    if raft.trigger().transfer_leader(to).await.is_err() {
+        // openraft has ended.
+        return true;
+    }
+    timeout_at(until, no_longer_leads(raft)).await.is_ok()
 }
 
 /// Who is to lead; nobody where this node does not.

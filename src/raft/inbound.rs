@@ -6,6 +6,7 @@ use super::events::{Note, reason, words};
 use super::kinds::{self, plain_id, plain_vote};
 use super::members::Admissions;
 use super::mesh::Handler;
+use super::orders;
 use super::read::Reader;
 use super::shared::{Leader, Raft, Shared};
 use super::transfer::Receiver;
@@ -13,8 +14,8 @@ use super::types::{Cause, EventKind};
 use crate::wire::WireError;
 use crate::wire::peer::MessageKind;
 use crate::wire::raft::{
-    self, Append, AppendAnswer, AskVote, Forward, SnapshotDone, SnapshotOffer, SnapshotRows,
-    Transfer, TransferAnswer, VoteAnswer,
+    self, Append, AppendAnswer, AskVote, Forward, Order, Ordered, SnapshotDone, SnapshotOffer,
+    SnapshotRows, Transfer, TransferAnswer, VoteAnswer,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -136,6 +137,10 @@ impl Inbound {
     async fn transfer(&self, from: u32, payload: Bytes) -> Answer {
         let transfer = Transfer::decode(payload)?;
         let raft = self.raft().await?;
+        if self.shared.draining() {
+            // Another one is asked then.
+            return Err(Silence::NotReady);
+        }
         let text = format!("node {from} hands leadership over to this node");
         let note = Note::new(transfer.from.term, EventKind::Transfer).peer(from).text(text);
         self.shared.events.note(note);
@@ -215,6 +220,16 @@ impl Inbound {
             MessageKind::SnapshotOffer => self.offered(from, payload).await,
             MessageKind::SnapshotRows => self.rows(from, payload).await,
             MessageKind::SnapshotDone => Err(Silence::NotReady),
+            MessageKind::Order => {
+                let ordered = Ordered::decode(payload)?;
+                let answer = match ordered.order {
+                    Order::Drain(seat, on) if seat == self.shared.config.seat => {
+                        orders::drain(&self.shared, on, ordered.dry_run).await
+                    }
+                    _ => self.admissions.order(ordered).await,
+                };
+                Ok(answer.encode())
+            }
             MessageKind::Admit => {
                 let member = raft::decode_admit(payload)?;
                 Ok(self.admissions.ask(member).await.encode())

@@ -24,6 +24,8 @@ use tokio_util::sync::CancellationToken;
 
 /// How often to look at what no watch tells.
 const LOOK: Duration = Duration::from_millis(50);
+/// A drained node campaigns only when nobody has led for so long.
+const DRAINED_WAIT: Duration = Duration::from_secs(6);
 /// One question to be admitted.
 const ADMIT_TIME: Duration = Duration::from_secs(6);
 
@@ -133,6 +135,7 @@ pub async fn be_admitted(shared: &Shared) -> Result<(), StoreError> {
         peer: own.peer,
         client: own.client,
         incarnation: Some(config.incarnation),
+        held: false,
     });
     let mut peers = mesh.peers();
     loop {
@@ -216,6 +219,11 @@ pub async fn campaign(shared: Arc<Shared>) {
     }
 }
 
+/// A drained node leaves it to the others to lead, unless they have not for a while.
+fn spared(shared: &Shared) -> bool {
+    shared.draining() && shared.silence().is_some_and(|age| age < DRAINED_WAIT)
+}
+
 fn view(shared: &Shared, raft: &Raft) -> View {
     let metrics = raft.metrics();
     let metrics = metrics.borrow_watched();
@@ -226,7 +234,7 @@ fn view(shared: &Shared, raft: &Raft) -> View {
         me: shared.raft_id(),
         configs: metrics.membership_config.get_joint_config().clone(),
         live: shared.live(),
-        led: heard || busy,
+        led: heard || busy || spared(shared),
     }
 }
 

@@ -1,11 +1,15 @@
 //! Changes of the membership, one at a time, all by the leader: it notes the
 //! incarnation of every member's data directory, admits a new directory as a
 //! learner under the next Raft id of its seat, and promotes it in its
-//! predecessor's place when it has caught up. It must not know sockets.
+//! predecessor's place when it has caught up. What operators want is done in between. It must not
+//! know sockets.
 
+use super::events::now_ms;
+use super::orders;
 use super::shared::{Leader, Raft, Shared, seat_of};
 use crate::limits;
-use crate::wire::raft::{AdmitAnswer, Member};
+use crate::wire::raft::{AdmitAnswer, Member, OrderAnswer, Ordered};
+use futures::FutureExt as _;
 use openraft::ChangeMembers;
 use openraft::async_runtime::watch::WatchReceiver as _;
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,20 +20,26 @@ use tokio::sync::{mpsc, oneshot};
 /// The leader looks at the membership this often.
 const LOOK: Duration = Duration::from_millis(200);
 /// A change takes at most this long; it may still come about later.
-const CHANGE_TIME: Duration = Duration::from_secs(5);
+pub const CHANGE_TIME: Duration = Duration::from_secs(5);
 /// A learner that lacks at most this many entries has caught up.
-const CAUGHT_UP: u64 = 64;
+pub const CAUGHT_UP: u64 = 64;
 
-/// Asks to admit a member; cheap to clone.
+/// Asks to change the membership; cheap to clone.
 #[derive(Clone)]
 pub struct Admissions {
-    ask: mpsc::Sender<(Member, oneshot::Sender<AdmitAnswer>)>,
+    ask: mpsc::Sender<Asked>,
+}
+
+/// What is asked, and where the answer goes.
+enum Asked {
+    Admit(Member, oneshot::Sender<AdmitAnswer>),
+    Order(Ordered, oneshot::Sender<OrderAnswer>),
 }
 
 /// The task's end.
 pub struct Upkeep {
     shared: Arc<Shared>,
-    asked: mpsc::Receiver<(Member, oneshot::Sender<AdmitAnswer>)>,
+    asked: mpsc::Receiver<Asked>,
 }
 
 /// The two ends.
@@ -43,10 +53,20 @@ impl Admissions {
     pub async fn ask(&self, member: Member) -> AdmitAnswer {
         let (tell, told) = oneshot::channel();
         let busy = || AdmitAnswer::NotNow("the leader is busy".into());
-        if self.ask.try_send((member, tell)).is_err() {
+        if self.ask.try_send(Asked::Admit(member, tell)).is_err() {
             return busy();
         }
         told.await.unwrap_or_else(|_| busy())
+    }
+
+    /// What becomes of an order on this server.
+    pub async fn order(&self, ordered: Ordered) -> OrderAnswer {
+        let (tell, told) = oneshot::channel();
+        let busy = || OrderAnswer::NotNow("the leader is busy".into());
+        if self.ask.try_send(Asked::Order(ordered, tell)).is_err() {
+            return busy();
+        }
+        told.await.unwrap_or_else(|_| OrderAnswer::Unknown("the node stopped".into()))
     }
 }
 
@@ -58,9 +78,16 @@ impl Upkeep {
         loop {
             tokio::select! {
                 asked = self.asked.recv() => {
-                    let Some((member, tell)) = asked else { return };
-                    // Nobody waits any more: it asks again.
-                    drop(tell.send(self.admit(member).await));
+                    // Where nobody waits any more, it is asked again.
+                    match asked {
+                        None => return,
+                        Some(Asked::Admit(member, tell)) => {
+                            drop(tell.send(self.admit(member).await));
+                        }
+                        Some(Asked::Order(ordered, tell)) => {
+                            drop(tell.send(orders::carry_out(&self.shared, ordered).await));
+                        }
+                    }
                 }
                 _ = tick.tick() => self.look().await,
             }
@@ -75,20 +102,28 @@ impl Upkeep {
                 return AdmitAnswer::NotNow("there is no leader".into());
             }
         }
-        if !self.shared.config.seats.iter().any(|seat| seat.seat == member.seat) {
-            return AdmitAnswer::NotNow(format!("no seat {} in nodes.conf", member.seat));
-        }
         let (Some(raft), Some(membership)) = (self.shared.raft(), self.shared.membership()) else {
             return AdmitAnswer::NotNow("not running".into());
         };
-        let members = membership.nodes().map(|(id, node)| (*id, node.clone())).collect();
-        let id = match next_id(&members, &member) {
+        let members: BTreeMap<u64, Member> =
+            membership.nodes().map(|(id, node)| (*id, node.clone())).collect();
+        let seat = member.seat;
+        let configured = self.shared.config.seats.iter().any(|other| other.seat == seat);
+        if !configured && !members.keys().any(|id| seat_of(*id) == seat) {
+            return AdmitAnswer::NotNow(format!(
+                "node {seat} is neither in nodes.conf nor a member: `member add` it"
+            ));
+        }
+        let node = Member { raft_id: 0, ..member.clone() };
+        let (id, change) = match next_id(&members, &member, now_ms()) {
             NextId::Known(id) => return AdmitAnswer::Admitted(id),
-            NextId::New(id) => id,
+            NextId::New(id) => (id, raft.add_learner(id, node, false).boxed()),
+            NextId::Kept(id) => {
+                let nodes = BTreeMap::from([(id, Member { held: true, ..node })]);
+                (id, raft.change_membership(ChangeMembers::SetNodes(nodes), true).boxed())
+            }
         };
-        let node = Member { raft_id: 0, ..member };
-        let added = tokio::time::timeout(CHANGE_TIME, raft.add_learner(id, node, false)).await;
-        match added {
+        match tokio::time::timeout(CHANGE_TIME, change).await {
             Ok(Ok(_)) => AdmitAnswer::Admitted(id),
             Ok(Err(error)) => AdmitAnswer::NotNow(error.to_string()),
             Err(_) => AdmitAnswer::NotNow("it takes long".into()),
@@ -126,7 +161,8 @@ impl Upkeep {
         }
         let unknown: BTreeMap<u64, Member> = membership
             .nodes()
-            .filter(|(_, node)| node.incarnation.is_none())
+            // Of one that an operator added, the directory is noted when it is admitted.
+            .filter(|(_, node)| node.incarnation.is_none() && !node.held)
             .filter_map(|(id, node)| {
                 let incarnation = Some(self.incarnation(*id)?);
                 Some((*id, Member { incarnation, ..node.clone() }))
@@ -141,7 +177,8 @@ impl Upkeep {
             let index = matched.get(id).copied().flatten().map(|id| id.index);
             index.is_some_and(|index| index + CAUGHT_UP >= last)
         };
-        let learners = membership.nodes().map(|(id, _)| *id).filter(|id| !voters.contains(id));
+        let free = membership.nodes().filter(|(_, node)| !node.held).map(|(id, _)| *id);
+        let learners = free.filter(|id| !voters.contains(id));
         let voters = promoted(voters, learners.filter(ready))?;
         Some((ChangeMembers::ReplaceAllVoters(voters), false))
     }
@@ -163,18 +200,30 @@ impl Upkeep {
 enum NextId {
     /// It was admitted before.
     Known(u64),
+    /// An operator added it, and nobody has come for it yet.
+    Kept(u64),
     /// The next one of its seat, which was never used.
     New(u64),
 }
 
-fn next_id(members: &BTreeMap<u64, Member>, new: &Member) -> NextId {
+fn next_id(members: &BTreeMap<u64, Member>, new: &Member, now_ms: u64) -> NextId {
     let of_seat = || members.iter().filter(|(id, _)| seat_of(**id) == new.seat);
     let same = |node: &Member| new.incarnation.is_some() && node.incarnation == new.incarnation;
     if let Some((id, _)) = of_seat().find(|(_, node)| same(node)) {
         return NextId::Known(*id);
     }
-    let last = of_seat().map(|(id, _)| *id).max();
-    NextId::New(last.map_or(u64::from(new.seat), |id| id + 1000))
+    match of_seat().max_by_key(|(id, _)| **id) {
+        Some((id, node)) if node.held && node.incarnation.is_none() => NextId::Kept(*id),
+        Some((id, _)) => NextId::New(id + 1000),
+        None => NextId::New(u64::from(new.seat) + 1000 * generation(now_ms)),
+    }
+}
+
+/// The g of a Raft id on a seat that has no members. It may have had some: ids are never used
+/// again, and the log remembers none of those that were removed, so the time makes the
+/// difference. Minutes since 2020; `--rejoin` alone never counts up to that.
+pub const fn generation(now_ms: u64) -> u64 {
+    now_ms.saturating_sub(1_577_836_800_000) / 60_000
 }
 
 /// The voters with the first of `ready` in the place of its predecessors.
@@ -189,6 +238,8 @@ fn promoted(voters: &BTreeSet<u64>, mut ready: impl Iterator<Item = u64>) -> Opt
 mod tests {
     use super::*;
 
+    const NOW: u64 = 1_800_000_000_000;
+
     fn member(raft_id: u64, incarnation: u8) -> (u64, Member) {
         let incarnation = Some([incarnation; 16]);
         (raft_id, Member { raft_id, seat: seat_of(raft_id), incarnation, ..Member::default() })
@@ -197,11 +248,20 @@ mod tests {
     #[test]
     fn a_seat_filled_anew_gets_the_next_id_and_keeps_it() {
         let members = BTreeMap::from([member(1, 1), member(2, 2), member(1002, 3)]);
-        let new = |seat, incarnation| member(seat, incarnation).1;
-        assert_eq!(next_id(&members, &new(1, 9)), NextId::New(1001));
-        assert_eq!(next_id(&members, &new(2, 9)), NextId::New(2002));
-        assert_eq!(next_id(&members, &new(2, 3)), NextId::Known(1002));
-        assert_eq!(next_id(&members, &new(3, 9)), NextId::New(3));
+        let next = |seat, incarnation| next_id(&members, &member(seat, incarnation).1, NOW);
+        assert_eq!(next(1, 9), NextId::New(1001));
+        assert_eq!(next(2, 9), NextId::New(2002));
+        assert_eq!(next(2, 3), NextId::Known(1002));
+        assert_eq!(next(3, 9), NextId::New(3 + 1000 * generation(NOW)));
+    }
+
+    #[test]
+    fn who_comes_for_a_place_that_an_operator_made_gets_it_and_nobody_else() {
+        let held = |incarnation| Member { seat: 4, held: true, incarnation, ..Member::default() };
+        let next = |old: Member| next_id(&[(7004, old)].into(), &member(4, 9).1, NOW);
+        assert_eq!(next(held(None)), NextId::Kept(7004));
+        assert_eq!(next(held(Some([9; 16]))), NextId::Known(7004));
+        assert_eq!(next(held(Some([8; 16]))), NextId::New(8004));
     }
 
     #[test]

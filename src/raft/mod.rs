@@ -20,6 +20,7 @@ mod log_store;
 mod machine;
 mod members;
 mod network;
+mod orders;
 mod read;
 mod shared;
 mod status;

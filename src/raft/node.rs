@@ -1,17 +1,20 @@
 //! The handle to a Raft node: what the server part uses.
 
 use super::batch::{self, Proposals};
+use super::events::Note;
 use super::halt::Halt;
 use super::inbound::Inbound;
 use super::machine::StateMachine;
+use super::members::Admissions;
 use super::mesh::{Handler, Mesh};
 use super::read::{self, Reader};
 use super::shared::{Leader, Shared};
 use super::tally::Tally;
-use super::types::{NodeEvent, StartError, StopReason};
+use super::types::{EventKind, NodeEvent, StartError, StopReason};
 use super::{Machine, NodeConfig, NodeStatus, ReadError, SubmitError};
-use super::{compact, greet, hand_over, life, members, status};
+use super::{compact, greet, hand_over, life, members, orders, status};
 use crate::store::Store;
+use crate::wire::raft::{OrderAnswer, Ordered};
 use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +32,7 @@ pub(super) struct Inner {
     pub(super) shared: Arc<Shared>,
     proposals: Proposals,
     reader: Reader,
+    admissions: Admissions,
     status: watch::Receiver<NodeStatus>,
     tasks: TaskTracker,
     token: CancellationToken,
@@ -67,6 +71,8 @@ impl Node {
         let shared = Shared::new(config, store, halt, machine.applied(), Arc::new(tally));
         let shared = Arc::new(shared);
         let token = token.child_token();
+        let term = shared.store.vote().map_or(0, |vote| vote.term);
+        shared.events.note(Note::new(term, EventKind::Started).text("the node starts"));
 
         let (proposals, queue) = batch::queue();
         let (reader, rounds) = read::reader(Arc::clone(&shared));
@@ -76,15 +82,16 @@ impl Node {
             Arc::clone(&shared),
             proposals.clone(),
             reader.clone(),
-            admissions,
+            admissions.clone(),
             Arc::clone(&knocked),
         ));
         let mesh_token = token.child_token();
         let mesh = life::connect(&shared, &handler, mesh_token.clone())?;
         let (say, status) = watch::channel(status::statement(&shared));
         let tasks = TaskTracker::new();
-        let node =
-            Self { inner: Arc::new(Inner { shared, proposals, reader, status, tasks, token }) };
+        let node = Self {
+            inner: Arc::new(Inner { shared, proposals, reader, admissions, status, tasks, token }),
+        };
         let inner = &node.inner;
         inner.spawn(batch::run(Arc::clone(&inner.shared), queue));
         inner.spawn(rounds.run());
@@ -142,6 +149,11 @@ impl Node {
         self.inner.shared.events.all()
     }
 
+    /// Does what an operator wants, here or on the server that can. Takes up to 20 s.
+    pub async fn order(&self, ordered: Ordered) -> OrderAnswer {
+        orders::route(&self.inner.shared, &self.inner.admissions, ordered).await
+    }
+
     /// Hands leadership over if this node leads, then stops everything but the store.
     pub async fn shutdown(&self) {
         let shared = &self.inner.shared;
@@ -190,6 +202,11 @@ impl Inner {
             () = self.run(parts) => {}
             reason = halt.wait() => tracing::debug!(%reason, "stopping"),
             () = self.token.cancelled() => halt.stop(StopReason::Shutdown),
+        }
+        if let Some(reason) = halt.reason() {
+            let term = self.shared.store.vote().map_or(0, |vote| vote.term);
+            let note = Note::new(term, EventKind::Stopping).text(reason.to_string());
+            self.shared.events.note(note);
         }
         if matches!(halt.reason(), Some(StopReason::Unavailable(_))) {
             self.token.run_until_cancelled(hand_over::hand_over(&self.shared)).await;

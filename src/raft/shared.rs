@@ -1,7 +1,6 @@
 //! What the parts of a node share. It decides nothing: it holds handles and the
 //! few facts that several parts look at.
 
-use super::NodeConfig;
 use super::events::Events;
 use super::halt::Halt;
 use super::kinds::{Kinds, RaftStoredMembership};
@@ -10,6 +9,7 @@ use super::mesh::Mesh;
 use super::tally::Tally;
 use super::timing::Timing;
 use super::types::Cause;
+use super::{NodeConfig, Seat};
 use crate::store::Store;
 use crate::wire::peer::PeerHello;
 use openraft::async_runtime::watch::WatchReceiver as _;
@@ -242,6 +242,24 @@ impl Shared {
     /// It is told so, or taken back. Says whether that changes anything.
     pub fn set_draining(&self, draining: bool) -> bool {
         self.draining.swap(draining, Ordering::Relaxed) != draining
+    }
+
+    /// All servers, this one included: those of `nodes.conf`, and members that are not in it.
+    pub fn seats(&self) -> Vec<Seat> {
+        let mut seats = self.config.seats.clone();
+        let Some(membership) = self.membership() else { return seats };
+        for (_, node) in membership.nodes() {
+            let new = || Seat {
+                seat: node.seat,
+                host: node.host.clone(),
+                peer: node.peer,
+                client: node.client,
+            };
+            if node.seat > 0 && seats.iter().all(|seat| seat.seat != node.seat) {
+                seats.push(new());
+            }
+        }
+        seats
     }
 
     /// The peer with this Raft id acknowledged `index`, which is committed.

@@ -1,10 +1,10 @@
 //! The node's own statement, kept fresh, and the turns of leadership for the
 //! election history. It must not change anything.
 
-use super::events::now_ms;
+use super::events::{Note, now_ms};
 use super::shared::{LEASE, Shared, seat_of};
 use super::turns::{Facts, Turns};
-use super::types::ElectionCounts;
+use super::types::{ElectionCounts, EventKind};
 use super::{NodeStatus, Role};
 use crate::wire::message::ServerAddress;
 use crate::wire::raft::Member;
@@ -24,9 +24,14 @@ const REST: Duration = Duration::from_millis(5);
 /// Keeps `status` fresh for as long as the node runs.
 pub async fn run(shared: Arc<Shared>, status: watch::Sender<NodeStatus>) {
     let mut turns = Turns::default();
+    let mut members = Vec::new();
     loop {
         let mut now = statement(&shared);
         follow(&shared, &mut turns, &mut now);
+        if now.members != members {
+            note_members(&shared, &members, &now);
+            members.clone_from(&now.members);
+        }
         note_acknowledged(&shared);
         status.send_if_modified(|old| {
             let changed = *old != now;
@@ -89,8 +94,16 @@ fn peers(shared: &Shared, live: &BTreeSet<u64>) -> Vec<PeerView> {
             refusal: refusals.get(&seat).map(|r| r.reason.clone()).unwrap_or_default(),
         }
     };
-    let seats = shared.config.seats.iter().map(|seat| seat.seat);
-    seats.filter(|seat| *seat != shared.config.seat).map(view).collect()
+    // One that is in nodes.conf alone counts only while it is there.
+    let members = shared.membership();
+    let member = |view: &PeerView| match &members {
+        Some(members) if members.nodes().next().is_some() => {
+            view.live || members.nodes().any(|(id, _)| seat_of(*id) == view.seat)
+        }
+        _ => true,
+    };
+    let seats = shared.seats().into_iter().map(|seat| seat.seat);
+    seats.filter(|seat| *seat != shared.config.seat).map(view).filter(member).collect()
 }
 
 fn running(shared: &Shared, metrics: &RaftMetrics<super::kinds::Kinds>, status: &mut NodeStatus) {
@@ -152,7 +165,7 @@ fn members(metrics: &RaftMetrics<super::kinds::Kinds>) -> Vec<MemberView> {
             peer: node.peer,
         },
         voter: voters.contains(id),
-        held: false,
+        held: node.held,
     };
     metrics.membership_config.nodes().map(view).collect()
 }
@@ -182,6 +195,29 @@ fn follow(shared: &Shared, turns: &mut Turns, now: &mut NodeStatus) {
     }
     let (started, refused) = events.counts();
     now.elections = ElectionCounts { started, refused, ..counts };
+}
+
+/// Writes down what has changed in the membership.
+fn note_members(shared: &Shared, before: &[MemberView], now: &NodeStatus) {
+    let of = |members: &[MemberView], id| members.iter().find(|m| m.raft_id == id).cloned();
+    let note = |member: &MemberView, what: &str| {
+        let text = format!("node {} (id {}) {what}", member.server.seat, member.raft_id);
+        let note = Note::new(now.term, EventKind::Member).peer(member.server.seat);
+        shared.events.note(note.text(text));
+    };
+    // What was there when this node started is no news.
+    for member in now.members.iter().filter(|_| !before.is_empty()) {
+        match of(before, member.raft_id) {
+            None if member.voter => note(member, "is a voter"),
+            None => note(member, "is a learner"),
+            Some(old) if !old.voter && member.voter => note(member, "was promoted: it votes"),
+            Some(old) if old.voter && !member.voter => note(member, "does not vote any more"),
+            Some(_) => {}
+        }
+    }
+    for member in before.iter().filter(|member| of(&now.members, member.raft_id).is_none()) {
+        note(member, "is no member any more");
+    }
 }
 
 /// The leader remembers what others acknowledged of what is committed, to tell them should

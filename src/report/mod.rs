@@ -3,6 +3,7 @@
 //! know how nodes are asked, nor how anything is drawn.
 
 pub mod document;
+pub mod health;
 pub mod judge;
 pub mod reason;
 pub mod table;

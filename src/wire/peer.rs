@@ -104,11 +104,13 @@ pub enum MessageKind {
     SnapshotDone = 10,
     /// Asks the leader to admit the sender to the cluster.
     Admit = 11,
+    /// What an operator wants.
+    Order = 12,
 }
 
 impl MessageKind {
     /// All kinds.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Append,
         Self::Heartbeat,
         Self::Vote,
@@ -120,6 +122,7 @@ impl MessageKind {
         Self::SnapshotRows,
         Self::SnapshotDone,
         Self::Admit,
+        Self::Order,
     ];
 
     /// The lane it travels in.
@@ -131,7 +134,8 @@ impl MessageKind {
             | Self::PreVote
             | Self::TransferLeader
             | Self::ReadIndex
-            | Self::Admit => Lane::Control,
+            | Self::Admit
+            | Self::Order => Lane::Control,
             Self::Append => Lane::Log,
             Self::Forward => Lane::Forward,
             Self::SnapshotOffer | Self::SnapshotRows | Self::SnapshotDone => Lane::Snapshot,

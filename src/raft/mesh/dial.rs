@@ -2,7 +2,7 @@
 //! It must not know what the connection is used for.
 
 use super::hello::{Ends, HelloError};
-use super::{Company, When, door, hello};
+use super::{Company, Slot, When, door, hello};
 use crate::limits::{
     FRAME_BEFORE_LOGIN, PEER_BACKOFF_MAX, PEER_BACKOFF_MIN, PEER_CONNECT, PEER_FRAGMENT,
     PEER_HELLO, PEER_ORPHAN,
@@ -10,16 +10,18 @@ use crate::limits::{
 use crate::wire::conn;
 use std::io::{Error, ErrorKind};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 /// Keeps the connection to a higher seat, for ever.
-pub(super) async fn keep(company: Company, seat: u32) {
+pub(super) async fn keep(company: Company, slot: Arc<Slot>) {
+    let seat = slot.seat.seat;
     let mut attempt: usize = 0;
     let mut known = Vec::new();
     loop {
-        match once(&company, seat, attempt, &mut known).await {
+        match once(&company, &slot, attempt, &mut known).await {
             Ok(()) => attempt = 0,
             Err(error) => {
                 tracing::debug!(seat, %error, attempt, "no connection to node {seat}");
@@ -35,11 +37,11 @@ pub(super) async fn keep(company: Company, seat: u32) {
 /// One connection, from the dial to its end.
 async fn once(
     company: &Company,
-    seat: u32,
+    slot: &Slot,
     attempt: usize,
     known: &mut Vec<SocketAddr>,
 ) -> Result<(), HelloError> {
-    let Some(slot) = company.shared.slots.get(&seat) else { return Ok(()) };
+    let seat = slot.seat.seat;
     resolve(&slot.seat.host, slot.seat.peer, known).await;
     // Of several addresses another one each time: each try must be short.
     let address = known.get(attempt % known.len().max(1)).copied();

@@ -61,7 +61,7 @@ async fn let_in(
 pub(super) async fn serve(company: &Company, theirs: PeerHello, number: u64, ends: Ends) {
     let shared = &company.shared;
     let seat = theirs.seat;
-    let Some(slot) = shared.slots.get(&seat) else { return };
+    let Some(slot) = shared.slot(seat) else { return };
     let connection = Arc::new(Connection::new(seat, theirs, number, &shared.shutdown));
     if !shared.admit(&connection) {
         return;
@@ -98,8 +98,8 @@ impl Company {
         if theirs.seat != seat {
             return Err(format!("it is node {}, not node {seat}", theirs.seat));
         }
-        if !self.shared.slots.contains_key(&seat) {
-            return Err(format!("there is no other node {seat} in nodes.conf"));
+        if self.shared.slot(seat).is_none() {
+            return Err(format!("there is no other node {seat} in nodes.conf or the membership"));
         }
         (self.accept)(theirs, when)
     }

@@ -32,7 +32,7 @@ use connection::{Connection, Turns};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
@@ -119,12 +119,13 @@ pub struct PeerRefusal {
 #[derive(Clone)]
 pub struct Mesh {
     shared: Arc<Shared>,
+    seats: Arc<watch::Sender<Vec<Seat>>>,
 }
 
 /// What tasks and handles share. It does not hold the handler, which may hold a handle.
 struct Shared {
     seat: u32,
-    slots: BTreeMap<u32, Slot>,
+    slots: RwLock<BTreeMap<u32, Arc<Slot>>>,
     peers: watch::Sender<BTreeMap<u32, PeerHello>>,
     refusals: watch::Sender<BTreeMap<u32, PeerRefusal>>,
     numbers: AtomicU64,
@@ -139,6 +140,7 @@ struct Slot {
     seat: Seat,
     current: Mutex<Option<Arc<Connection>>>,
     turns: Turns,
+    gone: CancellationToken,
 }
 
 /// What the tasks that make connections need besides.
@@ -168,7 +170,7 @@ impl Mesh {
         let others = config.seats.into_iter().filter(|seat| seat.seat != config.seat);
         let shared = Arc::new(Shared {
             seat: config.seat,
-            slots: others.map(|seat| (seat.seat, Slot::new(seat))).collect(),
+            slots: RwLock::default(),
             peers: watch::Sender::default(),
             refusals: watch::Sender::default(),
             numbers: AtomicU64::new(0),
@@ -178,13 +180,24 @@ impl Mesh {
             shutdown,
         });
         let company = Company { shared: Arc::clone(&shared), hello, accept, handler };
-        for seat in shared.slots.keys().filter(|seat| **seat > config.seat) {
-            company.spawn(dial::keep(company.clone(), *seat));
-        }
         company.spawn(door::keep(company.clone(), listener));
         company.spawn(review::keep(company.clone()));
+        let (seats, wanted) = watch::channel(others.collect::<Vec<_>>());
+        // At once, so that nobody is a stranger for a moment.
+        company.set_seats(&seats.borrow());
+        company.spawn(follow_seats(company.clone(), wanted));
         shared.tasks.close();
-        Ok(Self { shared })
+        Ok(Self { shared, seats: Arc::new(seats) })
+    }
+
+    /// These are the other servers from now on: there are connections with new ones, soon, and
+    /// none any more with those that are not among them.
+    pub fn set_seats(&self, seats: Vec<Seat>) {
+        self.seats.send_if_modified(|known| {
+            let changed = *known != seats;
+            *known = seats;
+            changed
+        });
     }
 
     /// Asks the server at `seat` and waits for the answer, also for room in the queue. The
@@ -260,10 +273,54 @@ impl Company {
     }
 }
 
+/// Follows who the other servers are.
+async fn follow_seats(company: Company, mut wanted: watch::Receiver<Vec<Seat>>) {
+    while wanted.changed().await.is_ok() {
+        let seats = wanted.borrow_and_update().clone();
+        company.set_seats(&seats);
+    }
+}
+
+impl Company {
+    fn set_seats(&self, seats: &[Seat]) {
+        let mut slots = self.shared.slots.write().unwrap_or_else(PoisonError::into_inner);
+        slots.retain(|_, slot| {
+            let stays = seats.contains(&slot.seat);
+            if !stays {
+                slot.close();
+                self.shared.peers.send_modify(|all| drop(all.remove(&slot.seat.seat)));
+                self.shared.refusals.send_modify(|all| drop(all.remove(&slot.seat.seat)));
+            }
+            stays
+        });
+        for seat in seats.iter().filter(|seat| seat.seat != self.shared.seat) {
+            if slots.contains_key(&seat.seat) {
+                continue;
+            }
+            let slot = Arc::new(Slot::new(seat.clone()));
+            slots.insert(seat.seat, Arc::clone(&slot));
+            if seat.seat > self.shared.seat {
+                let (company, gone) = (self.clone(), slot.gone.clone());
+                self.spawn(async move {
+                    gone.run_until_cancelled(dial::keep(company, slot)).await;
+                });
+            }
+        }
+    }
+}
+
 impl Slot {
     fn new(seat: Seat) -> Self {
         let turns = std::array::from_fn(|_| Arc::new(tokio::sync::Mutex::new(())));
-        Self { seat, current: Mutex::new(None), turns }
+        Self { seat, current: Mutex::new(None), turns, gone: CancellationToken::new() }
+    }
+
+    /// Its server is none of ours any more.
+    fn close(&self) {
+        self.gone.cancel();
+        if let Some(connection) = self.current().as_ref() {
+            connection.close();
+        }
     }
 
     fn current(&self) -> std::sync::MutexGuard<'_, Option<Arc<Connection>>> {
@@ -272,8 +329,12 @@ impl Slot {
 }
 
 impl Shared {
+    fn slot(&self, seat: u32) -> Option<Arc<Slot>> {
+        self.slots.read().unwrap_or_else(PoisonError::into_inner).get(&seat).cloned()
+    }
+
     fn connection(&self, seat: u32) -> Option<Arc<Connection>> {
-        self.slots.get(&seat)?.current().clone()
+        self.slot(seat)?.current().clone()
     }
 
     /// A number for a connection, in the order in which they came about.
@@ -284,7 +345,7 @@ impl Shared {
     /// Makes it the connection of its seat, in place of an older one. Says whether it is: it
     /// is not where a newer one came first.
     fn admit(&self, connection: &Arc<Connection>) -> bool {
-        let Some(slot) = self.slots.get(&connection.seat) else { return false };
+        let Some(slot) = self.slot(connection.seat) else { return false };
         let mut current = slot.current();
         if current.as_ref().is_some_and(|other| other.number > connection.number) {
             return false;
@@ -303,7 +364,7 @@ impl Shared {
 
     /// The connection has ended.
     fn dismiss(&self, connection: &Arc<Connection>) {
-        let Some(slot) = self.slots.get(&connection.seat) else { return };
+        let Some(slot) = self.slot(connection.seat) else { return };
         let mut current = slot.current();
         if current.as_ref().is_some_and(|other| Arc::ptr_eq(other, connection)) {
             *current = None;
@@ -313,7 +374,7 @@ impl Shared {
 
     /// Remembers why two servers do not talk; logged when it changes, not with every try.
     fn refused(&self, seat: u32, by_us: bool, reason: String) {
-        let known = if self.slots.contains_key(&seat) { seat } else { 0 };
+        let known = if self.slot(seat).is_some() { seat } else { 0 };
         let refusal = PeerRefusal { by_us, reason };
         if self.refusals.borrow().get(&known) == Some(&refusal) {
             return;

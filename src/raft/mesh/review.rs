@@ -4,13 +4,14 @@
 
 use super::connection::Connection;
 use super::{Company, When, hello};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 /// Judges whenever it is told to, for ever.
 pub(super) async fn keep(company: Company) {
     loop {
         company.shared.review.notified().await;
-        for slot in company.shared.slots.values() {
+        let slots = company.shared.slots.read().unwrap_or_else(PoisonError::into_inner).clone();
+        for slot in slots.values() {
             let connection = slot.current().clone();
             if let Some(connection) = connection {
                 company.judge_again(&connection);

@@ -20,6 +20,8 @@ pub struct Member {
     pub client: u16,
     /// Of its data directory; `None` until a leader has heard it.
     pub incarnation: Option<[u8; 16]>,
+    /// An operator added it, and promotes it too.
+    pub held: bool,
 }
 
 /// Who belongs to the cluster: one set of voters, or two while it changes.
@@ -96,6 +98,7 @@ impl From<&Member> for pb::NodeInfo {
                 peer: m.peer.into(),
             }),
             incarnation: m.incarnation.map_or_else(Bytes::new, |i| convert::bytes(&i)),
+            held: m.held,
         }
     }
 }
@@ -112,6 +115,7 @@ impl TryFrom<pb::NodeInfo> for Member {
             peer: convert::port(address.peer)?,
             client: convert::port(address.client)?,
             incarnation: convert::fixed_or_none(&node.incarnation, "incarnation")?,
+            held: node.held,
         })
     }
 }

@@ -4,11 +4,13 @@
 //! not know openraft, nor what a batch's items mean.
 
 mod entry;
+mod order;
 mod rpc;
 mod snapshot;
 #[cfg(test)]
 mod tests;
 
 pub use entry::*;
+pub use order::*;
 pub use rpc::*;
 pub use snapshot::*;

@@ -42,6 +42,7 @@ impl Random {
             peer: self.0.random(),
             client: self.0.random(),
             incarnation: self.0.random::<bool>().then(|| self.0.random()),
+            held: self.0.random(),
         }
     }
 

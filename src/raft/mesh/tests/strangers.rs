@@ -88,8 +88,14 @@ async fn who_does_not_belong_here_hears_why() {
     let good = hello(1, 2);
     for (bad, reason) in [
         (PeerHello { seat: 7, ..good.clone() }, "the lower seat dials"),
-        (PeerHello { seat: 2, ..good.clone() }, "there is no other node 2 in nodes.conf"),
-        (PeerHello { seat: 0, ..good.clone() }, "there is no other node 0 in nodes.conf"),
+        (
+            PeerHello { seat: 2, ..good.clone() },
+            "there is no other node 2 in nodes.conf or the membership",
+        ),
+        (
+            PeerHello { seat: 0, ..good.clone() },
+            "there is no other node 0 in nodes.conf or the membership",
+        ),
         (
             PeerHello { cluster_name: "east".into(), ..good.clone() },
             "it belongs to cluster \"east\", this is a server of \"west\"",
