@@ -1,5 +1,6 @@
 //! What can be typed, as clap reads it. It must not know what the commands do.
 
+use crate::config::units::duration;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -238,22 +239,6 @@ pub enum StoreCommand {
     },
 }
 
-/// Reads `2s`, `500ms`, `1m` or a number of seconds.
-fn duration(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("{text:?} is no time; write it like 2s, 500ms or 1m");
-    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let number: f64 = number.parse().map_err(|_| wrong())?;
-    let seconds = match unit.trim() {
-        "ms" => number / 1000.0,
-        "s" | "" => number,
-        "m" | "min" => number * 60.0,
-        "h" => number * 3600.0,
-        _ => return Err(wrong()),
-    };
-    Duration::try_from_secs_f64(seconds).map_err(|_| wrong())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -262,16 +247,6 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn times_are_read_with_their_units() {
-        for (text, ms) in [("2s", 2000), ("500ms", 500), ("1m", 60_000), ("1.5", 1500)] {
-            assert_eq!(duration(text), Ok(Duration::from_millis(ms)), "{text}");
-        }
-        for bad in ["", "s", "2 weeks", "-1s", "1e400"] {
-            assert!(duration(bad).is_err(), "{bad}");
-        }
     }
 
     #[test]
