@@ -1,5 +1,8 @@
 //! What can be typed, as clap reads it. It must not know what the commands do.
 
+use super::config::ConfigArgs;
+use super::manual::{CompletionsArgs, ManArgs};
+use super::setting_args::{AFTER_HELP, SettingArgs};
 use crate::config::units::duration;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -18,7 +21,8 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run one server of a cluster; without a nodes.conf it is a cluster of one
-    Serve(ServeArgs),
+    #[command(after_help = AFTER_HELP)]
+    Serve(Box<ServeArgs>),
     /// Chat: on the screen, or with --send and --tail without one
     Chat(ChatArgs),
     /// Watch the servers and their elections, every half second
@@ -33,35 +37,26 @@ pub enum Command {
     Proto,
     /// Look into a server's data while it is stopped
     Store(StoreArgs),
+    /// Check a server's configuration, or show what holds
+    Config(ConfigArgs),
+    /// Print a script that completes commands and options in a shell
+    Completions(CompletionsArgs),
+    /// Print the manual, or write a page for every command into a directory
+    Man(ManArgs),
 }
 
 /// `rustchat serve`.
 #[derive(Clone, Debug, Args)]
 pub struct ServeArgs {
-    /// Which [[node]] of nodes.conf this server is; found by its own addresses if not given
-    #[arg(long, value_name = "SEAT")]
-    pub node: Option<u32>,
-    /// The servers of the cluster [default: ./nodes.conf if it is there]
-    #[arg(long, value_name = "FILE", env = "RUSTCHAT_NODES")]
-    pub nodes: Option<PathBuf>,
-    /// Where this server keeps its data [default: the user's data directory]
-    #[arg(long, value_name = "DIR")]
-    pub data: Option<PathBuf>,
-    /// `embedded`, or the URL of a database: mongodb://… [default: as nodes.conf says]
-    #[arg(long, value_name = "STORE")]
-    pub store: Option<String>,
+    /// What the file and the environment may say too.
+    #[command(flatten)]
+    pub settings: SettingArgs,
     /// Move a refused data directory aside and join again as a new member
     #[arg(long)]
     pub rejoin: bool,
-    /// Serve others than this machine although connections are not encrypted yet
-    #[arg(long)]
-    pub insecure_plain: bool,
     /// Stop when standard input closes: a server that must not outlive its parent
     #[arg(long, hide = true)]
     pub until_stdin_closes: bool,
-    /// Log bytes that bring a snapshot, for tests
-    #[arg(long, hide = true, value_name = "BYTES")]
-    pub snapshot_log_bytes: Option<u64>,
     /// Bytes of one file of the log, for tests
     #[arg(long, hide = true, value_name = "BYTES")]
     pub log_file_bytes: Option<usize>,

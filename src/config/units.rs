@@ -83,7 +83,8 @@ mod tests {
 
     #[test]
     fn times_are_read_with_their_units() {
-        let read = [("2s", 2000), ("500ms", 500), ("1m", 60_000), ("1.5", 1500), ("2 h", 7_200_000)];
+        let read =
+            [("2s", 2000), ("500ms", 500), ("1m", 60_000), ("1.5", 1500), ("2 h", 7_200_000)];
         for (text, ms) in read {
             assert_eq!(duration(text), Ok(Duration::from_millis(ms)), "{text}");
         }
@@ -98,7 +99,9 @@ mod tests {
         for (text, bytes) in read.into_iter().chain([("2 GB", 2_000_000_000), ("3k", 3072)]) {
             assert_eq!(size(text), Ok(bytes), "{text}");
         }
-        for bad in ["", "0", "MiB", "-1", "1 parsec", "99999999999999999999", "18446744073709551615k"] {
+        for bad in
+            ["", "0", "MiB", "-1", "1 parsec", "99999999999999999999", "18446744073709551615k"]
+        {
             assert!(size(bad).is_err(), "{bad}");
         }
     }

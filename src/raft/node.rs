@@ -10,7 +10,7 @@ use super::shared::{Leader, Shared};
 use super::tally::Tally;
 use super::types::{NodeEvent, StartError, StopReason};
 use super::{Machine, NodeConfig, NodeStatus, ReadError, SubmitError};
-use super::{compact, greet, hand_over, life, members, status};
+use super::{beat, compact, greet, hand_over, life, members, status};
 use crate::store::Store;
 use bytes::Bytes;
 use std::sync::Arc;
@@ -30,6 +30,7 @@ pub(super) struct Inner {
     proposals: Proposals,
     reader: Reader,
     status: watch::Receiver<NodeStatus>,
+    beats: watch::Receiver<u64>,
     tasks: TaskTracker,
     token: CancellationToken,
 }
@@ -82,14 +83,16 @@ impl Node {
         let mesh_token = token.child_token();
         let mesh = life::connect(&shared, &handler, mesh_token.clone())?;
         let (say, status) = watch::channel(status::statement(&shared));
+        let (beat, beats) = watch::channel(0);
         let tasks = TaskTracker::new();
-        let node =
-            Self { inner: Arc::new(Inner { shared, proposals, reader, status, tasks, token }) };
+        let inner = Inner { shared, proposals, reader, status, beats, tasks, token };
+        let node = Self { inner: Arc::new(inner) };
         let inner = &node.inner;
         inner.spawn(batch::run(Arc::clone(&inner.shared), queue));
         inner.spawn(rounds.run());
         inner.spawn(upkeep.run());
         inner.spawn(status::run(Arc::clone(&inner.shared), say));
+        inner.spawn(beat::run(Arc::clone(&inner.shared), beat));
         inner.spawn(compact::run(Arc::clone(&inner.shared)));
         inner.spawn(life::heed_raft(Arc::clone(&inner.shared)));
         inner.spawn(life::heed_store(Arc::clone(&inner.shared)));
@@ -134,6 +137,13 @@ impl Node {
     #[must_use]
     pub fn status(&self) -> watch::Receiver<NodeStatus> {
         self.inner.status.clone()
+    }
+
+    /// Rises while consensus takes part in life, about every `limits::BEAT`, whoever leads; it
+    /// stops when the loop of consensus does not answer any more, or has ended.
+    #[must_use]
+    pub fn beats(&self) -> watch::Receiver<u64> {
+        self.inner.beats.clone()
     }
 
     /// What happened in elections, oldest first; a bounded number of events.

@@ -146,7 +146,8 @@ impl Layers {
             let Some((value, span)) = table.get(name) else { continue };
             match scalar(value, kind) {
                 Some(text) => {
-                    let (file, line) = (table.source.file.to_owned(), table.source.line(span.start));
+                    let (file, line) =
+                        (table.source.file.to_owned(), table.source.line(span.start));
                     self.set(key, text, Origin::Line { file, line }, 1);
                 }
                 None => {
@@ -207,7 +208,9 @@ impl Layers {
         let all: Vec<&str> = known.iter().map(String::as_str).collect();
         let ours = sources.environment.iter().map(|(name, _)| name.as_str());
         let ours = ours.filter(|name| {
-            name.starts_with("RUSTCHAT_") && !name.starts_with(TEST_VARIABLES) && !all.contains(name)
+            name.starts_with("RUSTCHAT_")
+                && !name.starts_with(TEST_VARIABLES)
+                && !all.contains(name)
         });
         let words = ours.map(|name| match near(name, &all) {
             Some(known) => format!("nothing reads the variable {name}; did you mean {known}?"),

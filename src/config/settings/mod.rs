@@ -70,7 +70,9 @@ impl Origin {
     pub fn wrong(&self, text: impl Into<String>) -> ConfigError {
         let text = text.into();
         match self {
-            Self::Line { file, line } => ConfigError::Line { file: file.clone(), line: *line, text },
+            Self::Line { file, line } => {
+                ConfigError::Line { file: file.clone(), line: *line, text }
+            }
             other => ConfigError::Setting { origin: other.clone(), text },
         }
     }
@@ -182,6 +184,12 @@ impl Sources {
         let named = self.file.clone().or_else(|| self.variable(FILE_VARIABLE).map(PathBuf::from));
         let usual = || Some(PathBuf::from(DEFAULT_FILE)).filter(|file| file.is_file());
         named.or_else(usual)
+    }
+
+    /// Where the servers of the cluster stand, also if something else is wrong.
+    #[must_use]
+    pub fn nodes(&self) -> Option<Given<PathBuf>> {
+        Layers::gather(self).path("nodes")
     }
 
     /// Reads and checks everything.
