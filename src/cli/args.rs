@@ -48,9 +48,6 @@ pub enum Command {
 /// `rustchat serve`.
 #[derive(Clone, Debug, Args)]
 pub struct ServeArgs {
-    /// What the file and the environment may say too.
-    #[command(flatten)]
-    pub settings: SettingArgs,
     /// Move a refused data directory aside and join again as a new member
     #[arg(long)]
     pub rejoin: bool,
@@ -60,6 +57,9 @@ pub struct ServeArgs {
     /// Bytes of one file of the log, for tests
     #[arg(long, hide = true, value_name = "BYTES")]
     pub log_file_bytes: Option<usize>,
+    /// What the file and the environment may say too.
+    #[command(flatten)]
+    pub settings: SettingArgs,
 }
 
 /// How a client finds its cluster and who it is.

@@ -49,8 +49,8 @@ pub async fn run(args: &ServeArgs) -> Outcome {
     let (ready, listening) = oneshot::channel();
     let (pulse, pulses) = watch::channel(Pulse::default());
     let (own, cluster) = (running.own.seat, running.nodes.cluster.clone());
-    let told = tell(config.client_listen, own, cluster, pristine, listening);
-    let served = server::run(config, stop.clone(), ready, pulse.clone());
+    let told = Box::pin(tell(config.client_listen, own, cluster, pristine, listening));
+    let served = Box::pin(server::run(config, stop.clone(), ready, pulse.clone()));
     let manager = Manager::new();
     let attend = Attend { args, running, log, manager, pulses, signals, hangups, stop };
     let end = attend.run(served, told).await;
@@ -74,10 +74,9 @@ impl Attend<'_> {
     /// Until the server has ended, or its time to end is over.
     async fn run(
         mut self,
-        served: impl Future<Output = Result<(), ServeError>>,
-        told: impl Future<Output = ()>,
+        mut served: impl Future<Output = Result<(), ServeError>> + Unpin,
+        mut told: impl Future<Output = ()> + Unpin,
     ) -> Outcome {
-        let (mut served, mut told) = (Box::pin(served), Box::pin(told));
         let mut all_told = false;
         let mut reading: Option<JoinHandle<_>> = None;
         let mut deadline = None;

@@ -1,7 +1,7 @@
 //! A log line as a JSON object: `ts`, `level`, `target`, `msg`, `cluster`, `node`,
 //! then what the event says. It must not know what is logged.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
 use tracing::field::{Field, Visit};
@@ -38,8 +38,8 @@ where
         let meta = event.metadata();
         let mut found = Fields::default();
         event.record(&mut found);
-        let mut line = Map::new();
-        let mut say = |key: &str, value: Value| line.insert(key.to_owned(), value);
+        let mut line: Vec<(String, Value)> = Vec::new();
+        let mut say = |key: &str, value: Value| line.push((key.to_owned(), value));
         say("ts", now().into());
         say("level", meta.level().to_string().to_lowercase().into());
         say("target", meta.target().into());
@@ -48,12 +48,16 @@ where
         say("node", self.node.into());
         for (mut key, value) in found.rest {
             // What the line says of itself is not overwritten by what an event says.
-            while line.contains_key(&key) {
+            while line.iter().any(|(known, _)| *known == key) {
                 key.push('_');
             }
-            line.insert(key, value);
+            line.push((key, value));
         }
-        writeln!(writer, "{}", Value::Object(line))
+        for (n, (key, value)) in line.into_iter().enumerate() {
+            let begin = if n == 0 { '{' } else { ',' };
+            write!(writer, "{begin}{}:{value}", Value::String(key))?;
+        }
+        writeln!(writer, "}}")
     }
 }
 
@@ -138,6 +142,7 @@ mod tests {
         });
         let written = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
         assert_eq!(written.lines().count(), 1, "{written}");
+        assert!(written.starts_with("{\"ts\":"), "{written}");
         let line: Value = serde_json::from_str(&written).unwrap();
         let ts = line["ts"].as_str().unwrap();
         assert!(ts.parse::<jiff::Timestamp>().is_ok() && ts.ends_with('Z'), "{ts}");

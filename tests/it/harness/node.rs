@@ -87,8 +87,8 @@ impl Node {
         command.arg("--nodes").arg(&self.nodes);
         command.arg("--node").arg(self.seat.to_string());
         command.arg("--data").arg(&self.data).args(&self.options).args(options);
-        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.env("RUSTCHAT_LOG", "error,rustchat=debug");
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::piped()).stdout(self.open("out")).stderr(self.open("log"));
         self.child = Some(command.spawn().unwrap());
     }
