@@ -90,8 +90,9 @@ impl SettingArgs {
             ("log.keep", &self.log_keep),
         ];
         let given = all.into_iter().filter_map(|(key, text)| Some((key, text.clone()?)));
-        let text = |name: std::ffi::OsString| name.into_string().ok();
-        let environment = std::env::vars_os().filter_map(|(n, v)| Some((text(n)?, text(v)?)));
+        // What is no UTF-8 is told where it is read.
+        let text = |name: std::ffi::OsString| name.to_string_lossy().into_owned();
+        let environment = std::env::vars_os().map(|(name, value)| (text(name), text(value)));
         Sources {
             file: self.config.clone(),
             flags: given.collect(),

@@ -34,6 +34,7 @@ struct Running {
     address: SocketAddr,
     stop: CancellationToken,
     end: JoinHandle<Result<(), ServeError>>,
+    pulse: watch::Receiver<Pulse>,
 }
 
 /// The server on `seat` of a cluster of `n`, on addresses of its own, so that tests do not meet.
@@ -65,9 +66,10 @@ fn config(own: u8, seat: u8, n: u8, store: Arc<dyn Store>) -> ServerConfig {
 async fn launch(config: ServerConfig) -> Running {
     let (address, stop) = (config.client_listen, CancellationToken::new());
     let (ready, is_ready) = oneshot::channel();
-    let end = tokio::spawn(run(config, stop.clone(), ready, watch::channel(Pulse::default()).0));
+    let (beat, pulse) = watch::channel(Pulse::default());
+    let end = tokio::spawn(run(config, stop.clone(), ready, beat));
     timeout(DEADLINE, is_ready).await.expect("ready in time").expect("a server that starts");
-    Running { address, stop, end }
+    Running { address, stop, end, pulse }
 }
 
 /// A cluster of one.

@@ -177,7 +177,11 @@ impl Layers {
         parse: impl FnOnce(&str) -> Result<T, String>,
     ) -> Option<Given<T>> {
         let raw = self.raw.get(key)?;
-        match parse(&raw.text) {
+        let read = match raw.text.contains(char::REPLACEMENT_CHARACTER) {
+            true => Err("it is no UTF-8".to_owned()),
+            false => parse(&raw.text),
+        };
+        match read {
             Ok(value) => Some(Given { value, origin: raw.origin.clone() }),
             Err(why) => {
                 let complaint = raw.origin.wrong(format!("{key}: {why}"));

@@ -87,6 +87,8 @@ fn flags_win_over_the_environment_over_the_file_over_the_default() {
         let flag = format!("--{}", key.replace(['.', '_'], "-"));
         assert_eq!(says(&sources), (in_flag.to_owned(), Origin::Flag(flag)), "{key}");
     }
+    let broken = sources(None, &[("RUSTCHAT_DATA", "/a\u{fffd}")]);
+    assert_eq!(complaints(&broken), ["env RUSTCHAT_DATA: data: it is no UTF-8"]);
     let nothing = sources(None, &[("RUSTCHAT_NODE", "")]).load().unwrap();
     assert_eq!((nothing.node, nothing.log.level.origin), (None, Origin::Default));
 }
