@@ -141,6 +141,14 @@ pub const PEER_ORPHAN: Duration = Duration::from_secs(5);
 pub const REOPEN_MIN: Duration = Duration::from_millis(200);
 /// The longest wait before a store that did not answer is opened again.
 pub const REOPEN_MAX: Duration = Duration::from_secs(2);
+/// Highest seat in `nodes.conf`: Raft ids are seats plus thousands.
+pub const SEAT: u32 = 999;
+/// An orderly end of a server takes at most this long, unless its settings say otherwise.
+pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(30);
+/// Days of a server's log files that are kept, unless its settings say otherwise.
+pub const LOG_FILES: usize = 14;
+/// A running node tells its owner this often that consensus still answers.
+pub const BEAT: Duration = Duration::from_millis(500);
 /// Servers in `nodes.conf`.
 pub const NODES: usize = 9;
 /// Smallest discovery question, in bytes; no answer is longer.

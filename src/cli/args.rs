@@ -1,5 +1,9 @@
 //! What can be typed, as clap reads it. It must not know what the commands do.
 
+use super::config::ConfigArgs;
+use super::manual::{CompletionsArgs, ManArgs};
+use super::setting_args::{AFTER_HELP, SettingArgs};
+use crate::config::units::duration;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -17,7 +21,8 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run one server of a cluster; without a nodes.conf it is a cluster of one
-    Serve(ServeArgs),
+    #[command(after_help = AFTER_HELP)]
+    Serve(Box<ServeArgs>),
     /// Chat: on the screen, or with --send and --tail without one
     Chat(ChatArgs),
     /// Watch the servers and their elections, every half second
@@ -32,38 +37,29 @@ pub enum Command {
     Proto,
     /// Look into a server's data while it is stopped
     Store(StoreArgs),
+    /// Check a server's configuration, or show what holds
+    Config(ConfigArgs),
+    /// Print a script that completes commands and options in a shell
+    Completions(CompletionsArgs),
+    /// Print the manual, or write a page for every command into a directory
+    Man(ManArgs),
 }
 
 /// `rustchat serve`.
 #[derive(Clone, Debug, Args)]
 pub struct ServeArgs {
-    /// Which [[node]] of nodes.conf this server is; found by its own addresses if not given
-    #[arg(long, value_name = "SEAT")]
-    pub node: Option<u32>,
-    /// The servers of the cluster [default: ./nodes.conf if it is there]
-    #[arg(long, value_name = "FILE", env = "RUSTCHAT_NODES")]
-    pub nodes: Option<PathBuf>,
-    /// Where this server keeps its data [default: the user's data directory]
-    #[arg(long, value_name = "DIR")]
-    pub data: Option<PathBuf>,
-    /// `embedded`, or the URL of a database: mongodb://… [default: as nodes.conf says]
-    #[arg(long, value_name = "STORE")]
-    pub store: Option<String>,
     /// Move a refused data directory aside and join again as a new member
     #[arg(long)]
     pub rejoin: bool,
-    /// Serve others than this machine although connections are not encrypted yet
-    #[arg(long)]
-    pub insecure_plain: bool,
     /// Stop when standard input closes: a server that must not outlive its parent
     #[arg(long, hide = true)]
     pub until_stdin_closes: bool,
-    /// Log bytes that bring a snapshot, for tests
-    #[arg(long, hide = true, value_name = "BYTES")]
-    pub snapshot_log_bytes: Option<u64>,
     /// Bytes of one file of the log, for tests
     #[arg(long, hide = true, value_name = "BYTES")]
     pub log_file_bytes: Option<usize>,
+    /// What the file and the environment may say too.
+    #[command(flatten)]
+    pub settings: SettingArgs,
 }
 
 /// How a client finds its cluster and who it is.
@@ -238,22 +234,6 @@ pub enum StoreCommand {
     },
 }
 
-/// Reads `2s`, `500ms`, `1m` or a number of seconds.
-fn duration(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("{text:?} is no time; write it like 2s, 500ms or 1m");
-    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let number: f64 = number.parse().map_err(|_| wrong())?;
-    let seconds = match unit.trim() {
-        "ms" => number / 1000.0,
-        "s" | "" => number,
-        "m" | "min" => number * 60.0,
-        "h" => number * 3600.0,
-        _ => return Err(wrong()),
-    };
-    Duration::try_from_secs_f64(seconds).map_err(|_| wrong())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -262,16 +242,6 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn times_are_read_with_their_units() {
-        for (text, ms) in [("2s", 2000), ("500ms", 500), ("1m", 60_000), ("1.5", 1500)] {
-            assert_eq!(duration(text), Ok(Duration::from_millis(ms)), "{text}");
-        }
-        for bad in ["", "s", "2 weeks", "-1s", "1e400"] {
-            assert!(duration(bad).is_err(), "{bad}");
-        }
     }
 
     #[test]

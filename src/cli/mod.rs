@@ -3,22 +3,28 @@
 //! It wires the parts together and must not do their work.
 
 pub mod args;
+pub mod config;
 pub mod connect;
+pub mod manual;
 pub mod outcome;
+pub mod setting_args;
 pub mod signals;
 
 mod bench;
 mod chat;
 mod dash;
+mod effective;
 mod proto;
+mod reload;
 pub mod send;
 mod serve;
 pub mod status;
 mod store;
+mod systemd;
 pub mod tail;
 mod talk;
 
-use crate::{demo, limits, raft, telemetry};
+use crate::{demo, limits};
 use args::Command;
 use outcome::Outcome;
 use std::time::Duration;
@@ -32,10 +38,7 @@ const LEFTOVERS: Duration = Duration::from_millis(500);
 /// A failure says what went wrong and which kind it is; `main` turns the kind into an exit code.
 pub fn run(command: Command) -> Outcome {
     match command {
-        Command::Serve(args) => {
-            telemetry::to_stderr(raft::QUIET);
-            wait_for(serve::run(&args))
-        }
+        Command::Serve(args) => wait_for(serve::run(&args)),
         Command::Chat(args) if args.send.is_some() => wait_for(send::run(&args)),
         Command::Chat(args) if args.tail.is_some() => wait_for(tail::run(&args)),
         Command::Chat(args) => wait_for(chat::run(&args)),
@@ -45,6 +48,9 @@ pub fn run(command: Command) -> Outcome {
         Command::Bench(args) => wait_for(bench::run(&args)),
         Command::Proto => proto::run(),
         Command::Store(args) => store::run(&args.command),
+        Command::Config(args) => config::run(&args.command),
+        Command::Completions(args) => manual::completions(&args),
+        Command::Man(args) => manual::pages(&args),
     }
 }
 

@@ -101,6 +101,24 @@ impl From<crate::client::ClientError> for Failure {
 
 impl From<crate::config::ConfigError> for Failure {
     fn from(error: crate::config::ConfigError) -> Self {
-        Self::new(Kind::Config, error)
+        Self::new(kind_of(&error), error)
+    }
+}
+
+/// Several at once: a line each.
+impl From<Vec<crate::config::ConfigError>> for Failure {
+    fn from(errors: Vec<crate::config::ConfigError>) -> Self {
+        let typed = errors.iter().all(|error| kind_of(error) == Kind::Usage);
+        let lines: Vec<_> = errors.iter().map(ToString::to_string).collect();
+        let kind = if typed { Kind::Usage } else { Kind::Config };
+        Self::text(kind, lines.join("\n"))
+    }
+}
+
+fn kind_of(error: &crate::config::ConfigError) -> Kind {
+    use crate::config::{ConfigError, settings::Origin};
+    match error {
+        ConfigError::Setting { origin: Origin::Flag(_), .. } => Kind::Usage,
+        _ => Kind::Config,
     }
 }

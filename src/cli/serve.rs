@@ -1,21 +1,25 @@
-//! `rustchat serve`: from `nodes.conf` and options to a running server, and its
-//! end on a signal. It must not know what a server does.
+//! `rustchat serve`: from the configuration to a running server, and what it does on
+//! signals. It must not know what a server does.
 
 use super::args::ServeArgs;
-use super::connect::nodes_file;
+use super::effective::Effective;
 use super::outcome::{End, Failure, Kind, Outcome};
-use super::signals::Signals;
+use super::reload;
+use super::signals::{Hangups, Signals};
+use super::systemd::Manager;
 use crate::chat::ids::ClusterId;
 use crate::client::status::status;
-use crate::config::{self, Node, Nodes, StoreUrl, seat};
-use crate::limits;
-use crate::raft::Seat;
-use crate::server::{self, ServeError, ServerConfig, StoreSpec};
+use crate::config::settings::LogFormat;
+use crate::config::{ConfigError, Node, StoreUrl};
+use crate::server::{self, Pulse, ServeError, ServerConfig, StoreSpec};
+use crate::telemetry::{self, Log};
+use crate::{limits, raft};
 use std::io::{Read, Write};
-use std::net::{SocketAddr, ToSocketAddrs};
-use std::path::PathBuf;
+use std::net::SocketAddr;
 use std::time::Duration;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 /// How often the server is asked whether there is a leader, until there is one.
@@ -23,101 +27,158 @@ const ASK: Duration = Duration::from_millis(100);
 
 /// Runs one server until a signal ends it.
 pub async fn run(args: &ServeArgs) -> Outcome {
-    let nodes = match nodes_file(args.nodes.as_deref()) {
-        Some(file) => config::read(&file)?,
-        None => config::single(),
-    };
-    let own = seat::find(&nodes, args.node, &seat::System)?;
-    if !args.insecure_plain {
-        refuse_plain(&nodes)?;
+    // First of all: from here on SIGHUP ends nothing.
+    let (signals, hangups) = (Signals::for_a_server()?, Hangups::new()?);
+    let running = Effective::load(&args.settings.sources())?;
+    let log = start_log(&running)?;
+    for warning in &running.settings.warnings {
+        tracing::warn!("{warning}");
     }
-    let data = match &args.data {
-        Some(dir) => dir.clone(),
-        None => config::dirs::data(&nodes.cluster, own.seat)?,
-    };
-    let config = server_config(args, &nodes, own, data)?;
+    let file = running.settings.file.as_ref().map(|file| file.display().to_string());
+    tracing::info!(file, settings = running.line(), "the configuration");
+    let config = server_config(args, &running);
     // Of a database it is not known yet: the id is of use until it stands in nodes.conf.
     let pristine = match config.store {
         StoreSpec::Mongo(_) => config.cluster.is_none(),
         _ => !config.data.exists(),
     };
-    let mut signals = Signals::new()?;
     let stop = CancellationToken::new();
     if args.until_stdin_closes {
         stop_with_stdin(stop.clone());
     }
     let (ready, listening) = oneshot::channel();
-    let mut told =
-        Box::pin(tell(config.client_listen, own.seat, nodes.cluster.clone(), pristine, listening));
-    let mut served = Box::pin(server::run(config, stop.clone(), ready));
-    let mut all_told = false;
-    loop {
-        tokio::select! {
-            end = &mut served => return Ok(end.map(|()| End::Done)?),
-            () = &mut told, if !all_told => all_told = true,
-            () = signals.next() => {
-                if stop.is_cancelled() {
-                    tracing::warn!("a second signal: the end comes at once");
+    let (pulse, pulses) = watch::channel(Pulse::default());
+    let (own, cluster) = (running.own.seat, running.nodes.cluster.clone());
+    let told = Box::pin(tell(config.client_listen, own, cluster, pristine, listening));
+    let served = Box::pin(server::run(config, stop.clone(), ready, pulse.clone()));
+    let manager = Manager::new();
+    let attend = Attend { args, running, log, manager, pulses, signals, hangups, stop };
+    let end = attend.run(served, told).await;
+    drop(pulse);
+    end
+}
+
+/// What is attended to while the server runs.
+struct Attend<'a> {
+    args: &'a ServeArgs,
+    running: Effective,
+    log: Log,
+    manager: Manager,
+    pulses: watch::Receiver<Pulse>,
+    signals: Signals,
+    hangups: Hangups,
+    stop: CancellationToken,
+}
+
+impl Attend<'_> {
+    /// Until the server has ended, or its time to end is over.
+    async fn run(
+        mut self,
+        mut served: impl Future<Output = Result<(), ServeError>> + Unpin,
+        mut told: impl Future<Output = ()> + Unpin,
+    ) -> Outcome {
+        let mut all_told = false;
+        let mut reading: Option<JoinHandle<_>> = None;
+        let mut deadline = None;
+        loop {
+            tokio::select! {
+                end = &mut served => return Ok(end.map(|()| End::Done)?),
+                () = &mut told, if !all_told => all_told = true,
+                // An error would mean that nobody has the other end; `run` has.
+                Ok(()) = self.pulses.changed() => {
+                    let pulse = self.pulses.borrow_and_update().clone();
+                    self.manager.heed(&pulse);
+                }
+                () = self.hangups.next(), if reading.is_none() => {
+                    self.manager.reloading();
+                    let sources = self.args.settings.sources();
+                    reading = Some(tokio::task::spawn_blocking(move || Effective::load(&sources)));
+                }
+                read = finished(&mut reading) => {
+                    reading = None;
+                    reload::apply(&mut self.running, read, &self.log);
+                    self.manager.reloaded();
+                }
+                () = self.signals.next() => {
+                    if self.stop.is_cancelled() {
+                        tracing::warn!("a second signal: the end comes at once");
+                        return Ok(End::Done);
+                    }
+                    tracing::info!("a signal: the server hands over and ends");
+                    self.stop.cancel();
+                }
+                () = self.stop.cancelled(), if deadline.is_none() => {
+                    deadline = Some(Instant::now() + self.running.settings.shutdown_grace.value);
+                    self.manager.stopping();
+                }
+                () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
+                    tracing::warn!("the time for an orderly end is over: it ends at once");
                     return Ok(End::Done);
                 }
-                tracing::info!("a signal: the server hands over and ends");
-                stop.cancel();
             }
         }
     }
 }
 
-/// Connections are not encrypted yet: nobody shall find out by accident.
-fn refuse_plain(nodes: &Nodes) -> Result<(), Failure> {
-    match seat::beyond_this_machine(nodes, &seat::System)? {
-        None => Ok(()),
-        Some((host, ip)) => Err(Failure::config(format!(
-            "{host} ({ip}) can be reached from other machines, and connections are not encrypted \
-             yet; add --insecure-plain to serve there all the same"
-        ))),
+/// What was read, once it is; never, if nothing is.
+async fn finished(
+    reading: &mut Option<JoinHandle<Result<Effective, Vec<ConfigError>>>>,
+) -> Result<Effective, Vec<ConfigError>> {
+    match reading {
+        None => std::future::pending().await,
+        Some(task) => task.await.unwrap_or_else(|why| {
+            Err(vec![ConfigError::Seat(format!("the configuration could not be read: {why}"))])
+        }),
     }
 }
 
-fn server_config(
-    args: &ServeArgs,
-    nodes: &Nodes,
-    own: &Node,
-    data: PathBuf,
-) -> Result<ServerConfig, Failure> {
-    let store = match args.store.as_deref().map(StoreUrl::parse) {
-        Some(store) => store.map_err(|why| Failure::usage(format!("--store: {why}")))?,
-        None => nodes.store.clone(),
+fn start_log(running: &Effective) -> Result<Log, Failure> {
+    let log = &running.settings.log;
+    let setup = telemetry::Setup {
+        level: log.level.value.clone(),
+        json: match log.format.value {
+            LogFormat::Auto => None,
+            LogFormat::Text => Some(false),
+            LogFormat::Json => Some(true),
+        },
+        dir: log.dir.as_ref().map(|dir| dir.value.clone()),
+        keep: log.keep.value,
+        quiet: raft::QUIET,
+        cluster: running.nodes.cluster.clone(),
+        node: running.own.seat,
     };
-    let seat = |node: &Node| Seat {
+    let dir = log.dir.as_ref().map(|dir| dir.origin.wrong(dir.value.display().to_string()));
+    telemetry::server(setup).map_err(|why| match dir {
+        Some(dir) => Failure::config(format!("{dir}: no log files: {why}")),
+        None => Failure::new(Kind::Io, why),
+    })
+}
+
+fn server_config(args: &ServeArgs, running: &Effective) -> ServerConfig {
+    let seat = |node: &Node| raft::Seat {
         seat: node.seat,
         host: node.host.clone(),
         peer: node.peer,
         client: node.client,
     };
-    Ok(ServerConfig {
-        cluster_name: nodes.cluster.clone(),
-        cluster: nodes.cluster_id.map(ClusterId),
-        seat: own.seat,
-        seats: nodes.nodes.iter().map(seat).collect(),
-        client_listen: listen(own, own.client)?,
-        peer_listen: listen(own, own.peer)?,
-        discovery_port: Some(nodes.discovery),
-        data,
-        store: match store {
+    ServerConfig {
+        cluster_name: running.nodes.cluster.clone(),
+        cluster: running.nodes.cluster_id.map(ClusterId),
+        seat: running.own.seat,
+        seats: running.nodes.nodes.iter().map(seat).collect(),
+        client_listen: running.client_listen,
+        peer_listen: running.peer_listen,
+        admin_listen: running.admin.value,
+        discovery_port: Some(running.nodes.discovery),
+        data: running.data.value.clone(),
+        store: match &running.store.value {
             StoreUrl::Embedded => StoreSpec::Embedded,
-            StoreUrl::Mongo(url) => StoreSpec::Mongo(url),
+            StoreUrl::Mongo(url) => StoreSpec::Mongo(url.clone()),
         },
         rejoin: args.rejoin,
-        snapshot_log_bytes: args.snapshot_log_bytes.unwrap_or(limits::SNAPSHOT_LOG_BYTES),
+        snapshot_log_bytes: running.settings.snapshot_log_bytes.value,
         log_file_bytes: args.log_file_bytes.unwrap_or(limits::LOG_FILE_BYTES),
-    })
-}
-
-fn listen(own: &Node, port: u16) -> Result<SocketAddr, Failure> {
-    let wrong = |why: String| Failure::config(format!("node {}: {}: {why}", own.seat, own.listen));
-    let mut found =
-        (own.listen.as_str(), port).to_socket_addrs().map_err(|why| wrong(why.to_string()))?;
-    found.next().ok_or_else(|| wrong("the name has no address".into()))
+    }
 }
 
 /// A parent that ends, however it ends, closes our standard input.

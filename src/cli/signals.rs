@@ -6,11 +6,12 @@ use std::io;
 /// The signals that ask the program to end.
 pub struct Signals {
     #[cfg(unix)]
-    signals: [tokio::signal::unix::Signal; 3],
+    signals: Vec<tokio::signal::unix::Signal>,
 }
 
 impl Signals {
-    /// From now on the signals no longer end the program by themselves.
+    /// From now on the signals no longer end the program by themselves: SIGINT, SIGTERM, and
+    /// SIGHUP from a terminal that is closed.
     ///
     /// # Errors
     /// The system refuses.
@@ -18,13 +19,24 @@ impl Signals {
         #[cfg(unix)]
         {
             use tokio::signal::unix::{SignalKind, signal};
-            Ok(Self {
-                signals: [
-                    signal(SignalKind::interrupt())?,
-                    signal(SignalKind::terminate())?,
-                    signal(SignalKind::hangup())?,
-                ],
-            })
+            let mut own = Self::for_a_server()?;
+            own.signals.push(signal(SignalKind::hangup())?);
+            Ok(own)
+        }
+        #[cfg(not(unix))]
+        Ok(Self {})
+    }
+
+    /// The same without SIGHUP, which asks a server for something else.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn for_a_server() -> io::Result<Self> {
+        #[cfg(unix)]
+        {
+            use tokio::signal::unix::{SignalKind, signal};
+            let signals = vec![signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?];
+            Ok(Self { signals })
         }
         #[cfg(not(unix))]
         Ok(Self {})
@@ -34,16 +46,42 @@ impl Signals {
     pub async fn next(&mut self) {
         #[cfg(unix)]
         {
-            let [interrupt, terminate, hangup] = &mut self.signals;
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-                _ = hangup.recv() => {}
-            }
+            let each = self.signals.iter_mut().map(|signal| Box::pin(signal.recv()));
+            futures::future::select_all(each).await;
         }
         #[cfg(not(unix))]
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
         }
+    }
+}
+
+/// SIGHUP as something to wait for: the configuration is to be read again.
+pub struct Hangups {
+    #[cfg(unix)]
+    signal: tokio::signal::unix::Signal,
+}
+
+impl Hangups {
+    /// From now on SIGHUP ends nothing.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn new() -> io::Result<Self> {
+        #[cfg(unix)]
+        {
+            use tokio::signal::unix::{SignalKind, signal};
+            Ok(Self { signal: signal(SignalKind::hangup())? })
+        }
+        #[cfg(not(unix))]
+        Ok(Self {})
+    }
+
+    /// Waits for the next one; several that came meanwhile are one.
+    pub async fn next(&mut self) {
+        #[cfg(unix)]
+        self.signal.recv().await;
+        #[cfg(not(unix))]
+        std::future::pending::<()>().await;
     }
 }

@@ -18,10 +18,17 @@ pub fn state() -> Result<PathBuf, ConfigError> {
 }
 
 /// Where a server of `cluster` on `seat` keeps its data unless told otherwise:
-/// `$XDG_DATA_HOME/rustchat/CLUSTER/SEAT` where that is the custom.
+/// `$XDG_DATA_HOME/rustchat/CLUSTER/SEAT` where that is the custom, and for a service of systemd
+/// `$STATE_DIRECTORY/CLUSTER/SEAT`. That is below what systemd made, so that it can be moved aside.
 ///
 /// # Errors
 /// The user has no home directory.
 pub fn data(cluster: &str, seat: u32) -> Result<PathBuf, ConfigError> {
-    Ok(project("--data")?.data_dir().join(cluster).join(seat.to_string()))
+    // Systemd separates several directories by colons; the first one is meant.
+    let service = std::env::var("STATE_DIRECTORY").unwrap_or_default();
+    let base = match service.split(':').next().unwrap_or("") {
+        "" => project("--data")?.data_dir().to_path_buf(),
+        dir => PathBuf::from(dir),
+    };
+    Ok(base.join(cluster).join(seat.to_string()))
 }

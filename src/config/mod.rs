@@ -1,8 +1,11 @@
-//! `nodes.conf` and the places on this machine: from text to checked values.
-//! A leaf: it must not know what the values are for, and it opens no sockets.
+//! `nodes.conf`, a server's own settings and the places on this machine: from text
+//! to checked values. A leaf: it must not know what the values are for, and it
+//! opens no sockets.
 
 pub mod dirs;
 pub mod seat;
+pub mod settings;
+pub mod units;
 
 mod nodes;
 mod toml_table;
@@ -103,12 +106,30 @@ impl StoreUrl {
     }
 }
 
-/// A URL as it may be shown: errors and logs must not carry passwords.
-fn without_password(url: &str) -> String {
-    match (url.split_once("://"), url.rsplit_once('@')) {
-        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://…@{host}"),
-        _ => url.to_owned(),
+impl std::fmt::Display for StoreUrl {
+    /// As it may be shown: without passwords.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Embedded => f.write_str("embedded"),
+            Self::Mongo(url) => f.write_str(&without_password(url)),
+        }
     }
+}
+
+/// A URL as it may be shown: errors and logs must not carry passwords. Options may hold some
+/// too, so only their names are left.
+fn without_password(url: &str) -> String {
+    let (place, options) = url.split_once('?').map_or((url, None), |(p, o)| (p, Some(o)));
+    let mut shown = match (place.split_once("://"), place.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://…@{host}"),
+        _ => place.to_owned(),
+    };
+    for (n, option) in options.into_iter().flat_map(|all| all.split('&')).enumerate() {
+        shown.push(if n == 0 { '?' } else { '&' });
+        shown.push_str(option.split('=').next().unwrap_or(""));
+        shown.push_str("=…");
+    }
+    shown
 }
 
 /// What is wrong with the configuration.
@@ -132,6 +153,14 @@ pub enum ConfigError {
         /// For a person.
         text: String,
     },
+    /// A setting that came from elsewhere.
+    #[error("{origin}: {text}")]
+    Setting {
+        /// Where it came from.
+        origin: settings::Origin,
+        /// For a person.
+        text: String,
+    },
     /// This machine is not, or not clearly, one of the servers.
     #[error("{0}")]
     Seat(String),
@@ -145,10 +174,26 @@ pub enum ConfigError {
 /// # Errors
 /// The first mistake in it, with file, line and what to write instead.
 pub fn read(file: &Path) -> Result<Nodes, ConfigError> {
+    let empty = || ConfigError::File { file: file.display().to_string(), text: "no reason".into() };
+    read_whole(file).map_err(|all| all.into_iter().next().unwrap_or_else(empty))
+}
+
+/// Reads and checks a `nodes.conf`.
+///
+/// # Errors
+/// Every mistake in it, with file, line and what to write instead.
+pub fn read_whole(file: &Path) -> Result<Nodes, Vec<ConfigError>> {
     let name = file.display().to_string();
     let text = std::fs::read_to_string(file)
-        .map_err(|why| ConfigError::File { file: name.clone(), text: why.to_string() })?;
+        .map_err(|why| vec![ConfigError::File { file: name.clone(), text: why.to_string() }])?;
     nodes::parse(&name, &text)
+}
+
+/// The line of a `nodes.conf` where `key` stands, of the server on `seat` or of the whole
+/// cluster; `None` where it does not, or where the file cannot be read.
+#[must_use]
+pub fn nodes_line(file: &Path, seat: Option<u32>, key: &str) -> Option<usize> {
+    nodes::line(&std::fs::read_to_string(file).ok()?, seat, key)
 }
 
 /// A cluster of one on this machine: what `serve` runs without a `nodes.conf`.

@@ -5,32 +5,59 @@ use super::{ConfigError, DISCOVERY_PORT, Node, Nodes, StoreUrl};
 use crate::limits;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use toml::de::{DeTable, DeValue};
+use toml::de::DeValue;
 
 const KEYS: [&str; 5] = ["cluster", "cluster_id", "discovery", "store", "node"];
 const NODE_KEYS: [&str; 7] = ["id", "host", "listen", "public", "client", "peer", "admin"];
 const MAX_NAME: usize = 32;
-const MAX_SEAT: u32 = 999;
 
-/// Reads the text of a `nodes.conf`; `file` is its name in complaints.
-pub fn parse(file: &str, text: &str) -> Result<Nodes, ConfigError> {
+/// Reads the text of a `nodes.conf`; `file` is its name in complaints, which are all there are.
+pub fn parse(file: &str, text: &str) -> Result<Nodes, Vec<ConfigError>> {
     let source = Source { file, text };
-    let root = DeTable::parse(text).map_err(|why| {
-        let at = why.span().map_or(0, |span| span.start);
-        source.wrong(at, format!("this is no TOML: {}", why.message().replace('\n', ", ")))
-    })?;
+    let root = source.parse().map_err(|why| vec![why])?;
     let root = Table { source, title: "nodes.conf", entries: root.get_ref(), at: 0 };
-    root.only(&KEYS)?;
-    let cluster = root.need("cluster", root.text("cluster", "\"west\"")?, "\"west\"")?;
-    check_cluster_name(&source, &cluster)?;
-    let nodes = nodes(&root)?;
-    Ok(Nodes {
-        cluster: cluster.value,
-        cluster_id: cluster_id(&root)?,
-        discovery: root.port("discovery")?.map_or(DISCOVERY_PORT, |port| port.value),
-        store: store(&root)?,
-        nodes,
-    })
+    let mut wrong = root.unknown(&KEYS);
+    let cluster = note(&mut wrong, cluster_name(&root));
+    let cluster_id = note(&mut wrong, cluster_id(&root));
+    let discovery = note(&mut wrong, root.port("discovery"));
+    let store = note(&mut wrong, store(&root));
+    let nodes = nodes(&root, &mut wrong);
+    match (cluster, cluster_id, discovery, store) {
+        (Some(cluster), Some(cluster_id), Some(discovery), Some(store)) if wrong.is_empty() => {
+            let discovery = discovery.map_or(DISCOVERY_PORT, |port| port.value);
+            Ok(Nodes { cluster, cluster_id, discovery, store, nodes })
+        }
+        _ => Err(wrong),
+    }
+}
+
+/// The line where `key` stands, of the server on `seat` or of the whole cluster.
+pub fn line(text: &str, seat: Option<u32>, key: &str) -> Option<usize> {
+    let source = Source { file: "", text };
+    let root = source.parse().ok()?;
+    let entries = root.get_ref();
+    let root = Table { source, title: "", entries, at: 0 };
+    let Some(seat) = seat else { return root.get(key).map(|(_, span)| source.line(span.start)) };
+    let (DeValue::Array(list), _) = root.get("node")? else { return None };
+    let mut found = list.iter().filter_map(|item| {
+        let DeValue::Table(entries) = item.get_ref() else { return None };
+        let table = Table { source, title: "", entries, at: 0 };
+        let own = table.number("id", 1..=limits::SEAT).ok()??.value == seat;
+        let (_, span) = own.then(|| table.get(key)).flatten()?;
+        Some(source.line(span.start))
+    });
+    found.next()
+}
+
+/// The value, or the complaint is noted.
+fn note<T>(wrong: &mut Vec<ConfigError>, read: Result<T, ConfigError>) -> Option<T> {
+    read.map_err(|why| wrong.push(why)).ok()
+}
+
+fn cluster_name(root: &Table<'_>) -> Result<String, ConfigError> {
+    let name = root.need("cluster", root.text("cluster", "\"west\"")?, "\"west\"")?;
+    check_cluster_name(&root.source, &name)?;
+    Ok(name.value)
 }
 
 fn check_cluster_name(source: &Source<'_>, name: &At<String>) -> Result<(), ConfigError> {
@@ -73,31 +100,45 @@ fn store(root: &Table<'_>) -> Result<StoreUrl, ConfigError> {
     }
 }
 
-fn nodes(root: &Table<'_>) -> Result<Vec<Node>, ConfigError> {
-    let wrong = |at: usize, text: &str| root.source.wrong(at, text);
+fn nodes(root: &Table<'_>, complaints: &mut Vec<ConfigError>) -> Vec<Node> {
+    let mut complain = |at: usize, text: &str| complaints.push(root.source.wrong(at, text));
+    let mut nodes = Vec::new();
     let Some((value, span)) = root.get("node") else {
-        return Err(wrong(root.source.text.len(), "no [[node]]; write one for each server"));
+        complain(root.source.text.len(), "no [[node]]; write one for each server");
+        return nodes;
     };
     let DeValue::Array(list) = value else {
-        return Err(wrong(span.start, "a server is written [[node]], in double brackets"));
+        complain(span.start, "a server is written [[node]], in double brackets");
+        return nodes;
     };
+    if list.is_empty() {
+        complain(span.start, "no [[node]]; write one for each server");
+    }
     let mut seen = Seen::default();
-    let mut nodes = Vec::new();
     for (number, item) in list.iter().enumerate() {
         let at = item.span().start;
         let DeValue::Table(entries) = item.get_ref() else {
-            return Err(wrong(at, "a server is written [[node]], with its keys in lines below"));
+            let text = "a server is written [[node]], with its keys in lines below";
+            complaints.push(root.source.wrong(at, text));
+            continue;
         };
         if number == limits::NODES {
-            return Err(wrong(at, "a cluster has at most 9 servers; leave this [[node]] out"));
+            let text = "a cluster has at most 9 servers; leave this [[node]] out";
+            complaints.push(root.source.wrong(at, text));
+            break;
         }
         let table = Table { source: root.source, title: "[[node]]", entries, at };
-        nodes.push(node(&table, &mut seen)?);
+        let unknown = table.unknown(&NODE_KEYS);
+        let known = unknown.is_empty();
+        complaints.extend(unknown);
+        match node(&table, &mut seen) {
+            Ok(node) => nodes.push(node),
+            // What is missing is probably what has the unknown name.
+            Err(_) if !known => {}
+            Err(why) => complaints.push(why),
+        }
     }
-    if nodes.is_empty() {
-        return Err(wrong(span.start, "no [[node]]; write one for each server"));
-    }
-    Ok(nodes)
+    nodes
 }
 
 /// What must not occur twice, and the line's offset where it occurred.
@@ -108,8 +149,7 @@ struct Seen {
 }
 
 fn node(table: &Table<'_>, seen: &mut Seen) -> Result<Node, ConfigError> {
-    table.only(&NODE_KEYS)?;
-    let seat = table.need("id", table.number("id", 1..=MAX_SEAT)?, "1")?;
+    let seat = table.need("id", table.number("id", 1..=limits::SEAT)?, "1")?;
     if seen.seats.insert(seat.value, seat.at).is_some() {
         let text = format!("id {} stands here a second time; every server has its own", seat.value);
         return Err(table.source.wrong(seat.at, text));
@@ -227,7 +267,7 @@ mod tests {
     #[test]
     fn every_valid_file_is_read() {
         for (name, text) in files("valid") {
-            let nodes = parse(&name, &text).unwrap_or_else(|why| panic!("{why}"));
+            let nodes = parse(&name, &text).unwrap_or_else(|why| panic!("{why:?}"));
             let count = text.lines().filter(|line| line.starts_with("[[node]]")).count();
             assert_eq!(nodes.nodes.len(), count, "{name}");
         }
@@ -237,10 +277,34 @@ mod tests {
     fn every_mistake_is_named_with_its_line_and_the_way_out() {
         for (name, text) in files("invalid") {
             let (line, part) = expected(&text);
-            let error = parse(&name, &text).expect_err(&name).to_string();
+            let error = parse(&name, &text).expect_err(&name)[0].to_string();
             assert!(error.starts_with(&format!("{name}:{line}: ")), "{name}: got {error}");
             assert!(error.contains(&part), "{name}: got {error}");
         }
+    }
+
+    #[test]
+    fn all_mistakes_of_a_file_are_told() {
+        let text = "cluster = \"West\"\ndiscovery = 0\nstor = 1\n[[node]]\nidd = 1\n\
+                    [[node]]\nid = 1\nhost = \"\"\nclient = 1\npeer = 2\n";
+        let all = parse("f", text).unwrap_err();
+        let lines: Vec<_> = all.iter().map(|why| why.to_string()).collect();
+        let begin = |n: usize| format!("f:{n}: ");
+        for line in [1, 2, 3, 5, 8] {
+            let told = lines.iter().filter(|text| text.starts_with(&begin(line))).count();
+            assert_eq!(told, 1, "line {line}: {lines:#?}");
+        }
+        assert_eq!(lines.len(), 5, "{lines:#?}");
+    }
+
+    #[test]
+    fn the_line_of_a_key_is_found() {
+        let text = include_str!("../../nodes.conf");
+        let found = |seat, key| text.lines().nth(line(text, seat, key).unwrap() - 1).unwrap();
+        assert!(found(None, "cluster").contains("\"west\""));
+        assert!(found(Some(2), "admin").contains("7302"));
+        assert_eq!(line(text, None, "store"), None);
+        assert_eq!(line(text, Some(4), "admin"), None);
     }
 
     #[test]

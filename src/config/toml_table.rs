@@ -14,11 +14,22 @@ pub struct Source<'a> {
 }
 
 impl Source<'_> {
+    /// The line of a byte offset, from 1.
+    pub fn line(&self, at: usize) -> usize {
+        1 + self.text.as_bytes().iter().take(at).filter(|b| **b == b'\n').count()
+    }
+
     /// A complaint about what stands at `at` (a byte offset).
     pub fn wrong(&self, at: usize, text: impl Into<String>) -> ConfigError {
-        let before = self.text.as_bytes().iter().take(at);
-        let line = 1 + before.filter(|b| **b == b'\n').count();
-        ConfigError::Line { file: self.file.into(), line, text: text.into() }
+        ConfigError::Line { file: self.file.into(), line: self.line(at), text: text.into() }
+    }
+
+    /// The table that the whole file is.
+    pub fn parse(&self) -> Result<Spanned<DeTable<'_>>, ConfigError> {
+        DeTable::parse(self.text).map_err(|why| {
+            let at = why.span().map_or(0, |span| span.start);
+            self.wrong(at, format!("this is no TOML: {}", why.message().replace('\n', ", ")))
+        })
     }
 }
 
@@ -38,20 +49,17 @@ pub struct Table<'a> {
 }
 
 impl<'a> Table<'a> {
-    /// Complains about the first key that is not one of `keys`.
-    pub fn only(&self, keys: &[&str]) -> Result<(), ConfigError> {
+    /// A complaint about every key that is not one of `keys`, in the order of the file.
+    pub fn unknown(&self, keys: &[&str]) -> Vec<ConfigError> {
         let unknown = |key: &str| !keys.contains(&key);
-        let found = self.entries.keys().filter(|key| unknown(key.get_ref()));
-        let Some(key) = found.min_by_key(|key| key.span().start) else {
-            return Ok(());
-        };
-        let name = key.get_ref();
-        let advice = match nearest(name, keys) {
-            Some(known) => format!("did you mean {known:?}?"),
-            None => format!("allowed are {}", keys.join(", ")),
-        };
-        let text = format!("unknown key {name:?} in {}; {advice}", self.title);
-        Err(self.source.wrong(key.span().start, text))
+        let mut found: Vec<_> = self.entries.keys().filter(|key| unknown(key.get_ref())).collect();
+        found.sort_by_key(|key| key.span().start);
+        let complaints = found.into_iter().map(|key| {
+            let name = key.get_ref();
+            let text = format!("unknown key {name:?} in {}; {}", self.title, advice(name, keys));
+            self.source.wrong(key.span().start, text)
+        });
+        complaints.collect()
     }
 
     /// The value of `key`, if it is there.
@@ -112,8 +120,16 @@ impl<'a> Table<'a> {
     }
 }
 
+/// What to write instead of an unknown name.
+pub fn advice(name: &str, known: &[&str]) -> String {
+    match nearest(name, known) {
+        Some(known) => format!("did you mean {known:?}?"),
+        None => format!("allowed are {}", known.join(", ")),
+    }
+}
+
 /// The key that was probably meant: at most two edits away.
-fn nearest<'k>(name: &str, keys: &[&'k str]) -> Option<&'k str> {
+pub fn nearest<'k>(name: &str, keys: &[&'k str]) -> Option<&'k str> {
     let name = name.to_ascii_lowercase().replace('-', "_");
     let near = keys.iter().map(|key| (edits(&name, key), *key));
     near.filter(|(edits, key)| *edits <= 2 && *edits < key.len()).min().map(|(_, key)| key)

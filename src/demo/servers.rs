@@ -119,6 +119,14 @@ impl Servers {
         store: &StoreUrl,
     ) -> anyhow::Result<Child> {
         let mut command = Command::new(program);
+        // Neither this machine's server nor this user's settings are meant for these.
+        let ours = |name: &std::ffi::OsString| name.to_string_lossy().starts_with("RUSTCHAT_");
+        for (name, _) in
+            std::env::vars_os().filter(|(name, _)| ours(name) && name != "RUSTCHAT_LOG")
+        {
+            command.env_remove(name);
+        }
+        command.env_remove("NOTIFY_SOCKET").env("RUSTCHAT_CONFIG", "/dev/null");
         command.args(["serve", "--until-stdin-closes", "--node", &seat.to_string(), "--nodes"]);
         command.arg(conf).arg("--data").arg(self.dir.join(format!("server-{seat}")));
         if let StoreUrl::Mongo(url) = store {

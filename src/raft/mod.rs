@@ -7,6 +7,7 @@ pub mod node;
 pub mod types;
 
 mod batch;
+mod beat;
 mod boot;
 mod compact;
 mod events;

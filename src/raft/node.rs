@@ -12,7 +12,7 @@ use super::shared::{Leader, Shared};
 use super::tally::Tally;
 use super::types::{EventKind, NodeEvent, StartError, StopReason};
 use super::{Machine, NodeConfig, NodeStatus, ReadError, SubmitError};
-use super::{compact, greet, hand_over, life, members, orders, status};
+use super::{beat, compact, greet, hand_over, life, members, orders, status};
 use crate::store::Store;
 use crate::wire::raft::{OrderAnswer, Ordered};
 use bytes::Bytes;
@@ -34,6 +34,7 @@ pub(super) struct Inner {
     reader: Reader,
     admissions: Admissions,
     status: watch::Receiver<NodeStatus>,
+    beats: watch::Receiver<u64>,
     tasks: TaskTracker,
     token: CancellationToken,
 }
@@ -88,15 +89,25 @@ impl Node {
         let mesh_token = token.child_token();
         let mesh = life::connect(&shared, &handler, mesh_token.clone())?;
         let (say, status) = watch::channel(status::statement(&shared));
+        let (beat, beats) = watch::channel(0);
         let tasks = TaskTracker::new();
-        let node = Self {
-            inner: Arc::new(Inner { shared, proposals, reader, admissions, status, tasks, token }),
+        let inner = Inner {
+            shared,
+            proposals,
+            reader,
+            admissions,
+            status,
+            beats,
+            tasks,
+            token,
         };
+        let node = Self { inner: Arc::new(inner) };
         let inner = &node.inner;
         inner.spawn(batch::run(Arc::clone(&inner.shared), queue));
         inner.spawn(rounds.run());
         inner.spawn(upkeep.run());
         inner.spawn(status::run(Arc::clone(&inner.shared), say));
+        inner.spawn(beat::run(Arc::clone(&inner.shared), beat));
         inner.spawn(compact::run(Arc::clone(&inner.shared)));
         inner.spawn(life::heed_raft(Arc::clone(&inner.shared)));
         inner.spawn(life::heed_store(Arc::clone(&inner.shared)));
@@ -141,6 +152,13 @@ impl Node {
     #[must_use]
     pub fn status(&self) -> watch::Receiver<NodeStatus> {
         self.inner.status.clone()
+    }
+
+    /// Rises while consensus takes part in life, about every `limits::BEAT`, whoever leads; it
+    /// stops when the loop of consensus does not answer any more, or has ended.
+    #[must_use]
+    pub fn beats(&self) -> watch::Receiver<u64> {
+        self.inner.beats.clone()
     }
 
     /// What happened in elections, oldest first; a bounded number of events.

@@ -36,6 +36,8 @@ pub struct ServerConfig {
     pub client_listen: SocketAddr,
     /// Where to listen for the other servers.
     pub peer_listen: SocketAddr,
+    /// Where to listen for probes and metrics; `None`: nowhere.
+    pub admin_listen: Option<SocketAddr>,
     /// UDP port on which clients ask who leads; `None`: nobody is answered.
     pub discovery_port: Option<u16>,
     /// The directory of the embedded store.

@@ -7,6 +7,7 @@ use super::config::{ServeError, ServerConfig, StoreSpec};
 use super::hub::Hub;
 use super::opening::open;
 use super::password::Passwords;
+use super::pulse::{self, Pulse};
 use super::replica::Replica;
 use super::session::Setup;
 use super::shared::{Shared, cluster_state};
@@ -33,6 +34,7 @@ const ENDING: Duration = Duration::from_secs(3);
 /// Runs a server until `stop` is cancelled, or until it cannot go on. `ready` is told once it
 /// listens and its node runs; whether there is a leader is another matter. From then on a
 /// database that does not answer ends nothing: the server waits for it and serves again.
+/// `pulse` shows from then on that it lives.
 ///
 /// # Errors
 /// See [`ServeError`]. Nothing is left running then, and the store is closed.
@@ -40,6 +42,7 @@ pub async fn run(
     config: ServerConfig,
     stop: CancellationToken,
     ready: oneshot::Sender<()>,
+    pulse: watch::Sender<Pulse>,
 ) -> Result<(), ServeError> {
     // Who holds the database, or does not answer, may be waited for.
     let Some(opened) = stop.run_until_cancelled(open(&config, false)).await else { return Ok(()) };
@@ -52,9 +55,8 @@ pub async fn run(
         }
     };
     let ready = Some(ready);
-    let begun = Instant::now();
-    let pause = limits::REOPEN_MIN;
-    let mut life = Life { config, stop, door, ready, room: None, begun, pause };
+    let (begun, pause) = (Instant::now(), limits::REOPEN_MIN);
+    let mut life = Life { config, stop, door, ready, pulse, room: None, begun, pause };
     let ended = life.go_on(store).await;
     if let Some(room) = life.room.take() {
         room.close().await;
@@ -68,6 +70,7 @@ struct Life {
     door: Door,
     /// To be told, once.
     ready: Option<oneshot::Sender<()>>,
+    pulse: watch::Sender<Pulse>,
     /// Open while there is no node, from the first time that one was given up.
     room: Option<Room>,
     begun: Instant,
@@ -112,6 +115,7 @@ impl Life {
                 sleep(self.pause).await;
                 open(&self.config, true).await
             };
+            let again = pulse::during(&self.pulse, again);
             let Some(opened) = self.stop.run_until_cancelled(again).await else { return Ok(None) };
             self.pause = (self.pause * 2).min(limits::REOPEN_MAX);
             match opened {
@@ -134,7 +138,8 @@ impl Life {
     async fn serve(&mut self, store: Arc<dyn Store>) -> Result<(), ServeError> {
         let hub = Hub::default();
         let name = self.config.cluster_name.clone();
-        let (replica, state) = Replica::load(Arc::clone(&store), hub.clone(), name).await?;
+        let loaded = Replica::load(Arc::clone(&store), hub.clone(), name);
+        let (replica, state) = pulse::during(&self.pulse, loaded).await?;
         let (passwords, thread) = Passwords::start()
             .map_err(|error| ServeError::Failed(format!("no thread for passwords: {error}")))?;
         let config = node_config(&self.config, &*store, self.ready.is_none());
@@ -195,6 +200,7 @@ impl Life {
         }
         tasks.spawn(accept::accept(Arc::clone(shared), self.door.clone(), tasks.clone()));
         tasks.spawn(watchers::marks(Arc::clone(shared)));
+        tasks.spawn(pulse::follow(Arc::clone(shared), self.pulse.clone()));
         tasks.spawn(watchers::cluster(Arc::clone(shared), cluster_now));
         if let Some(port) = self.config.discovery_port {
             tasks.spawn(watchers::discovery(Arc::clone(shared), port));

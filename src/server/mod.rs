@@ -18,6 +18,7 @@ mod opening;
 mod password;
 mod placement;
 mod process;
+mod pulse;
 mod queries;
 mod ready;
 mod replica;
@@ -32,3 +33,4 @@ mod tests;
 
 pub use config::{ServeError, ServerConfig, StoreSpec};
 pub use life::run;
+pub use pulse::Pulse;

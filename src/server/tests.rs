@@ -2,7 +2,7 @@
 
 mod unavailable;
 
-use super::{ServeError, ServerConfig, StoreSpec, run};
+use super::{Pulse, ServeError, ServerConfig, StoreSpec, run};
 use crate::chat::command::Target;
 use crate::chat::event::Outcome;
 use crate::chat::ids::{ConversationId, DeviceId, UserId};
@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -34,6 +34,7 @@ struct Running {
     address: SocketAddr,
     stop: CancellationToken,
     end: JoinHandle<Result<(), ServeError>>,
+    pulse: watch::Receiver<Pulse>,
 }
 
 /// The server on `seat` of a cluster of `n`, on addresses of its own, so that tests do not meet.
@@ -52,6 +53,7 @@ fn config(own: u8, seat: u8, n: u8, store: Arc<dyn Store>) -> ServerConfig {
         seats: seats.collect(),
         client_listen: address(24_101),
         peer_listen: address(24_201),
+        admin_listen: None,
         discovery_port: None,
         data: std::path::PathBuf::new(),
         store: StoreSpec::Open(store),
@@ -64,9 +66,10 @@ fn config(own: u8, seat: u8, n: u8, store: Arc<dyn Store>) -> ServerConfig {
 async fn launch(config: ServerConfig) -> Running {
     let (address, stop) = (config.client_listen, CancellationToken::new());
     let (ready, is_ready) = oneshot::channel();
-    let end = tokio::spawn(run(config, stop.clone(), ready));
+    let (beat, pulse) = watch::channel(Pulse::default());
+    let end = tokio::spawn(run(config, stop.clone(), ready, beat));
     timeout(DEADLINE, is_ready).await.expect("ready in time").expect("a server that starts");
-    Running { address, stop, end }
+    Running { address, stop, end, pulse }
 }
 
 /// A cluster of one.

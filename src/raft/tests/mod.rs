@@ -1,5 +1,6 @@
 //! Nodes in one process, over real loopback sockets, with every store.
 
+mod beat;
 mod cluster;
 mod elections;
 mod greet;

@@ -88,9 +88,13 @@ async fn a_server_whose_database_is_away_says_so_and_serves_again_in_the_same_pr
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_waits_ends_when_it_is_told_to() {
     let store = Arc::new(Memory::new(1));
-    let server = launch(config(11, 1, 1, Arc::clone(&store) as Arc<dyn Store>)).await;
+    let mut server = launch(config(11, 1, 1, Arc::clone(&store) as Arc<dyn Store>)).await;
+    timeout(DEADLINE, server.pulse.wait_for(|p| p.node.is_some())).await.unwrap().unwrap();
     store.set_unavailable(true);
     until_waiting(&server).await;
+    let beats = server.pulse.borrow().beats;
+    let alive = server.pulse.wait_for(|p| p.node.is_none() && p.beats > beats + 2);
+    timeout(DEADLINE, alive).await.expect("it beats while it waits").unwrap();
     server.stop.cancel();
     timeout(DEADLINE, server.end).await.expect("an end in time").unwrap().unwrap();
     TcpStream::connect(server.address).await.expect_err("nobody listens any more");
@@ -102,7 +106,8 @@ async fn a_server_whose_database_is_away_at_its_first_start_does_not_start() {
     store.set_unavailable(true);
     let (ready, is_ready) = oneshot::channel();
     let config = config(12, 1, 1, store);
-    let ended = timeout(DEADLINE, run(config, CancellationToken::new(), ready)).await;
+    let (stop, pulse) = (CancellationToken::new(), watch::channel(Pulse::default()).0);
+    let ended = timeout(DEADLINE, run(config, stop, ready, pulse)).await;
     assert!(matches!(ended, Ok(Err(ServeError::Unavailable(_)))), "{ended:?}");
     assert!(is_ready.await.is_err(), "it was never ready");
 }

@@ -8,10 +8,15 @@ use std::time::Duration;
 /// The program under test, without anything of the user who runs the tests.
 pub fn program(home: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rustchat"));
-    for name in ["RUSTCHAT_NODES", "RUSTCHAT_PASSWORD_FILE", "RUSTCHAT_DISCOVERY", "RUSTCHAT_LOG"] {
-        command.env_remove(name);
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("RUSTCHAT_") && !text.starts_with("RUSTCHAT_TEST_") {
+            command.env_remove(name);
+        }
     }
     command
+        .env_remove("NOTIFY_SOCKET")
+        .env("RUSTCHAT_CONFIG", "/dev/null")
         .current_dir(home)
         .env("HOME", home)
         .env("XDG_STATE_HOME", home.join("state"))
@@ -82,8 +87,8 @@ impl Node {
         command.arg("--nodes").arg(&self.nodes);
         command.arg("--node").arg(self.seat.to_string());
         command.arg("--data").arg(&self.data).args(&self.options).args(options);
-        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.env("RUSTCHAT_LOG", "error,rustchat=debug");
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::piped()).stdout(self.open("out")).stderr(self.open("log"));
         self.child = Some(command.spawn().unwrap());
     }
