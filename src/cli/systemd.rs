@@ -174,6 +174,7 @@ fn describe(node: Option<&NodeStatus>) -> String {
     let role = match node.role {
         Role::Learner => "learner",
         Role::Follower => "follower",
+        Role::PreCandidate => "precandidate",
         Role::Candidate => "candidate",
         Role::Leader => "leader",
     };
