@@ -207,3 +207,16 @@ pub const BLOCKING_THREADS: usize = 16;
 pub const UI_WAITING: usize = 64;
 /// Events of the client or the terminal that a screen takes before it draws again.
 pub const UI_BATCH: usize = 512;
+
+/// HTTP connections of probes and operators that are served at once.
+pub const ADMIN_CONNECTIONS: usize = 32;
+/// An HTTP request's head arrives within this time.
+pub const ADMIN_HEADER: Duration = Duration::from_secs(5);
+/// An HTTP connection ends after this time; longer than any order takes.
+pub const ADMIN_TIME: Duration = Duration::from_secs(120);
+/// Bytes of the body of an HTTP request.
+pub const ADMIN_BODY: usize = 16 * 1024;
+/// Another node's answer for a page about the cluster may take this long.
+pub const ADMIN_ASKS: Duration = Duration::from_millis(900);
+/// Recorded times are taken in this often.
+pub const METRICS_UPKEEP: Duration = Duration::from_secs(5);

@@ -2,6 +2,7 @@
 
 use super::config::ConfigArgs;
 use super::manual::{CompletionsArgs, ManArgs};
+use super::operate::args::{DrainArgs, HealthArgs, LeaderArgs, MemberArgs};
 use super::setting_args::{AFTER_HELP, SettingArgs};
 use crate::config::units::duration;
 use clap::{Args, Parser, Subcommand};
@@ -29,6 +30,16 @@ pub enum Command {
     Dash(DashArgs),
     /// Print what every server says about itself
     Status(StatusArgs),
+    /// Whether one server is well, a line for each check
+    Health(HealthArgs),
+    /// Who belongs to the cluster; add, promote and remove servers
+    Member(MemberArgs),
+    /// Who leads; let another server lead
+    Leader(LeaderArgs),
+    /// Send a server's clients elsewhere and let another one lead, before it is stopped
+    Drain(DrainArgs),
+    /// Take a drained server back
+    Undrain(DrainArgs),
     /// Three servers on this machine and a chat to try; removed on exit unless --keep
     Demo(DemoArgs),
     /// Measure the chat: on servers of its own, or on a running cluster

@@ -6,6 +6,7 @@ pub mod args;
 pub mod config;
 pub mod connect;
 pub mod manual;
+mod operate;
 pub mod outcome;
 pub mod setting_args;
 pub mod signals;
@@ -46,6 +47,11 @@ pub fn run(command: Command) -> Outcome {
         Command::Dash(args) => wait_for(dash::run(&args)),
         Command::Demo(args) => wait_for(demo::run(&args)),
         Command::Bench(args) => wait_for(bench::run(&args)),
+        Command::Health(args) => wait_for(operate::health(&args)),
+        Command::Member(args) => wait_for(operate::member(&args.command)),
+        Command::Leader(args) => wait_for(operate::leader(&args.command)),
+        Command::Drain(args) => wait_for(operate::drain(&args, true)),
+        Command::Undrain(args) => wait_for(operate::drain(&args, false)),
         Command::Proto => proto::run(),
         Command::Store(args) => store::run(&args.command),
         Command::Config(args) => config::run(&args.command),

@@ -31,6 +31,9 @@ pub async fn run(args: &ServeArgs) -> Outcome {
     let (signals, hangups) = (Signals::for_a_server()?, Hangups::new()?);
     let running = Effective::load(&args.settings.sources())?;
     let log = start_log(&running)?;
+    if let Err(why) = server::admin::install() {
+        tracing::warn!(why, "no metrics are kept");
+    }
     for warning in &running.settings.warnings {
         tracing::warn!("{warning}");
     }

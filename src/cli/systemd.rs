@@ -201,7 +201,7 @@ mod tests {
             voters: 3,
             ..NodeStatus::default()
         };
-        Pulse { beats, node: Some(node) }
+        Pulse { beats, node: Some(node), ..Pulse::default() }
     }
 
     fn say(core: &mut Core, pulse: &Pulse, now: Instant) -> Vec<String> {
@@ -213,7 +213,7 @@ mod tests {
     #[test]
     fn ready_is_said_once_and_without_a_leader() {
         let (mut core, now) = (Core::new(None), Instant::now());
-        assert!(say(&mut core, &Pulse { beats: 1, node: None }, now).is_empty());
+        assert!(say(&mut core, &Pulse { beats: 1, ..Pulse::default() }, now).is_empty());
         let words = say(&mut core, &pulse(2, None), now);
         assert_eq!(words, ["READY=1", "STATUS=follower t42 no leader, 1 of 3 up lag 2"]);
         assert!(say(&mut core, &pulse(3, None), now + STATUS_REST).is_empty());

@@ -91,16 +91,7 @@ impl Node {
         let (say, status) = watch::channel(status::statement(&shared));
         let (beat, beats) = watch::channel(0);
         let tasks = TaskTracker::new();
-        let inner = Inner {
-            shared,
-            proposals,
-            reader,
-            admissions,
-            status,
-            beats,
-            tasks,
-            token,
-        };
+        let inner = Inner { shared, proposals, reader, admissions, status, beats, tasks, token };
         let node = Self { inner: Arc::new(inner) };
         let inner = &node.inner;
         inner.spawn(batch::run(Arc::clone(&inner.shared), queue));

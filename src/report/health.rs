@@ -56,7 +56,11 @@ pub fn ready(status: &Status) -> Vec<Check> {
     let voter = status.role != "learner" && status.role != DOWN;
     vec![
         Check::new("leader", status.leader.is_some(), leader(status)),
-        Check::new("applied", !said(Reason::ApplyBacklog), format!("{backlog} behind the commit index")),
+        Check::new(
+            "applied",
+            !said(Reason::ApplyBacklog),
+            format!("{backlog} behind the commit index"),
+        ),
         Check::new("voter", voter, format!("it is {}", status.role)),
         Check::new("draining", !status.draining, if status.draining { "yes" } else { "no" }),
         Check::new("storage", storage, if storage { "ok" } else { status.why.as_str() }),

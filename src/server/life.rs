@@ -12,14 +12,14 @@ use super::replica::Replica;
 use super::session::Setup;
 use super::shared::{Shared, cluster_state};
 use super::waiting::Room;
-use super::{status, watchers};
+use super::{admin, status, watchers};
 use crate::limits;
 use crate::raft::NodeConfig;
 use crate::raft::node::Node;
 use crate::raft::types::{EventKind, StopReason};
 use crate::store::Store;
 use crate::wire::message::{ClusterState, ServerAddress};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
@@ -54,20 +54,59 @@ pub async fn run(
             return Err(error);
         }
     };
+    let (now, desk) = watch::channel(admin::Now::default());
+    let done = CancellationToken::new();
+    let admin = match open_admin(&config, desk, pulse.subscribe(), done.clone()).await {
+        Ok(admin) => admin,
+        Err(error) => {
+            drop(store.close().await);
+            return Err(error);
+        }
+    };
     let ready = Some(ready);
     let (begun, pause) = (Instant::now(), limits::REOPEN_MIN);
-    let mut life = Life { config, stop, door, ready, pulse, room: None, begun, pause };
+    let mut life = Life { config, stop, door, now, ready, pulse, room: None, begun, pause };
     let ended = life.go_on(store).await;
     if let Some(room) = life.room.take() {
         room.close().await;
     }
+    done.cancel();
+    if timeout(ENDING, admin).await.is_err() {
+        tracing::warn!("some HTTP connections did not end in time");
+    }
     ended
+}
+
+/// Listens for probes, metrics and orders, where the server is to; resolves when that has ended.
+async fn open_admin(
+    config: &ServerConfig,
+    now: watch::Receiver<admin::Now>,
+    pulse: watch::Receiver<Pulse>,
+    stop: CancellationToken,
+) -> Result<impl Future<Output = ()> + use<>, ServeError> {
+    let tasks = TaskTracker::new();
+    if let Some(address) = config.admin_listen {
+        let listener = TcpListener::bind(address).await.map_err(|error| {
+            let what = "probes and operators";
+            ServeError::Listen { what, address, error }
+        })?;
+        let own = addresses(config).into_iter().find(|server| server.seat == config.seat);
+        let client = own.map(|own| own.for_clients()).unwrap_or_default();
+        let desk = admin::Desk::new(now, pulse, client);
+        tasks.spawn(admin::serve(Door::new(listener), desk, stop.clone()));
+        tasks.spawn(async move {
+            stop.run_until_cancelled(admin::keep()).await;
+        });
+    }
+    tasks.close();
+    Ok(async move { tasks.wait().await })
 }
 
 struct Life {
     config: ServerConfig,
     stop: CancellationToken,
     door: Door,
+    now: watch::Sender<admin::Now>,
     /// To be told, once.
     ready: Option<oneshot::Sender<()>>,
     pulse: watch::Sender<Pulse>,
@@ -148,14 +187,17 @@ impl Life {
             .map_err(|error| ServeError::of_start(error, self.config.peer_listen))?;
         let first = cluster_state(&node.status().borrow());
         let (cluster_now, cluster) = watch::channel(first);
+        let (drained, draining) = watch::channel(false);
         let setup = Setup {
             cluster_name: self.config.cluster_name.clone(),
             seat: self.config.seat,
             servers: addresses(&self.config),
             state,
         };
+        let setup = Arc::new(setup);
         let shared = Arc::new(Shared {
-            setup: Arc::new(setup),
+            current: Mutex::new(Arc::clone(&setup)),
+            setup,
             node: node.clone(),
             store,
             hub,
@@ -169,10 +211,11 @@ impl Life {
             data: matches!(self.config.store, StoreSpec::Embedded)
                 .then(|| self.config.data.clone()),
             cluster,
+            draining,
             stop: self.stop.child_token(),
         });
         let tasks = TaskTracker::new();
-        self.take_in(&shared, &tasks, cluster_now).await;
+        self.take_in(&shared, &tasks, cluster_now, drained).await;
         let reason = tokio::select! {
             () = self.stop.cancelled() => None,
             reason = node.stopping() => Some(reason),
@@ -181,6 +224,10 @@ impl Life {
             shared.stop.cancel();
             self.room = Some(Room::open(self.door.clone(), status::statement(&shared)));
         }
+        self.now.send_replace(match &self.room {
+            Some(room) => admin::Now::Waiting(room.known()),
+            None => admin::Now::Starting,
+        });
         end(shared, tasks, &node, thread).await;
         if let Some(room) = &self.room {
             room.set_leader(leader_after(&node, self.config.seat));
@@ -194,14 +241,17 @@ impl Life {
         shared: &Arc<Shared>,
         tasks: &TaskTracker,
         cluster_now: watch::Sender<ClusterState>,
+        drained: watch::Sender<bool>,
     ) {
         if let Some(room) = self.room.take() {
             room.close().await;
         }
+        self.now.send_replace(admin::Now::Serving(Arc::clone(shared)));
         tasks.spawn(accept::accept(Arc::clone(shared), self.door.clone(), tasks.clone()));
         tasks.spawn(watchers::marks(Arc::clone(shared)));
         tasks.spawn(pulse::follow(Arc::clone(shared), self.pulse.clone()));
         tasks.spawn(watchers::cluster(Arc::clone(shared), cluster_now));
+        tasks.spawn(watchers::drained(Arc::clone(shared), drained));
         if let Some(port) = self.config.discovery_port {
             tasks.spawn(watchers::discovery(Arc::clone(shared), port));
         }

@@ -5,8 +5,10 @@
 //! life: opening → node and sessions; while the database is away: waiting
 //! accept → session_task ⇄ session (sans-IO) → Node::submit
 //! Node → replica → chat::apply → store, then hub → session_task
+//! admin: probes, metrics and orders over HTTP
 //! ```
 
+pub mod admin;
 pub mod config;
 pub mod session;
 

@@ -27,6 +27,11 @@ pub struct Placement {
 impl Placement {
     /// Where a client belongs that connected here; `placed` if a server sent it.
     pub fn place(&mut self, placed: bool, seat: u32, status: &NodeStatus) -> Place {
+        // A drained server sends even those away that were sent to it.
+        let elsewhere = status.leader.filter(|leader| status.draining && *leader != seat);
+        if let Some(leader) = elsewhere {
+            return Place::At(leader);
+        }
         if placed {
             return Place::Here;
         }

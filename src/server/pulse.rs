@@ -5,6 +5,7 @@ use super::shared::Shared;
 use crate::limits;
 use crate::raft::NodeStatus;
 use std::sync::Arc;
+use std::time::Instant;
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
@@ -14,6 +15,8 @@ pub struct Pulse {
     /// Rises while the server lives: while consensus answers, whoever leads, or while its
     /// database is waited for.
     pub beats: u64,
+    /// When it beat last; `None`: not yet.
+    pub at: Option<Instant>,
     /// What its node says; `None` while the database is waited for.
     pub node: Option<NodeStatus>,
 }
@@ -22,6 +25,7 @@ pub struct Pulse {
 fn beat(pulse: &watch::Sender<Pulse>, node: Option<NodeStatus>) {
     pulse.send_modify(|pulse| {
         pulse.beats += 1;
+        pulse.at = Some(Instant::now());
         pulse.node = node;
     });
 }

@@ -1,68 +1,121 @@
-//! Whether a server is ready for clients, and why not, in the codes that `status`
-//! shows. Pure. It must not know what it is asked for.
+//! Whether a server is ready for clients, why not, and what else is not well with it, in the codes
+//! that `status` shows. Pure. It must not know what it is asked for.
 
+use super::process::Disk;
 use crate::raft::types::StopReason;
 use crate::raft::{NodeStatus, Role};
+use crate::report::reason::Reason;
+use std::time::Duration;
 
-/// Its database does not answer.
-pub const STORAGE_UNAVAILABLE: &str = "storage_unavailable";
 /// A server that has applied less than this behind its commit index is up to date.
 const BACKLOG: u64 = 1_000;
+/// A sync that takes this long by now is slow: half the shortest election timeout.
+const SLOW_SYNC: Duration = Duration::from_millis(375);
+/// A disk is slow where one sync of a hundred takes this long: an election timeout holds three.
+const SLOW_P99: Duration = Duration::from_millis(250);
+/// A disk with less than this free is nearly full, in percent.
+const LOW: u64 = 15;
+/// With less than this it counts as full, in percent.
+const FULL: u64 = 1;
 
 /// What a server says of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Unready {
-    /// Codes of the closed list; none: it is ready.
-    pub reasons: Vec<&'static str>,
+pub struct Standing {
+    /// Clients should be sent to it.
+    pub ready: bool,
+    /// What is not well.
+    pub reasons: Vec<Reason>,
     /// The same for a person.
     pub why: String,
 }
 
-impl Unready {
-    /// What is in the way of a node with this statement, that perhaps stops.
+impl Standing {
+    /// Of a node with this statement, that perhaps stops, with its data on `disk`.
     #[must_use]
-    pub fn of(node: &NodeStatus, stops: Option<&StopReason>) -> Self {
-        let mut found = Vec::new();
-        if let Some(StopReason::Unavailable(text)) = stops {
-            found.push((STORAGE_UNAVAILABLE, text.clone()));
+    pub fn of(node: &NodeStatus, stops: Option<&StopReason>, disk: Option<Disk>) -> Self {
+        let mut found = in_the_way(node, stops);
+        let mut ready = found.is_empty();
+        let free = disk.filter(|disk| disk.total > 0).map(|disk| disk.free * 100 / disk.total);
+        match free {
+            Some(percent) if percent < FULL => {
+                ready = false;
+                found.push((Reason::DiskFull, "the data disk is full".to_owned()));
+            }
+            Some(percent) if percent < LOW => {
+                found.push((Reason::DiskLow, format!("{percent} % of the data disk is free")));
+            }
+            _ => {}
         }
-        if node.role == Role::Learner {
-            found.push(("learner", "it is not a voter yet".to_owned()));
-        }
-        if node.leader.is_none() {
-            let (live, voters) = (node.live, node.voters);
-            found.push(("no_leader", format!("no leader: {live} of {voters} servers are up")));
-        }
-        let behind = node.commit.saturating_sub(node.applied);
-        if behind > BACKLOG {
-            found.push(("apply_backlog", format!("{behind} committed entries are not applied")));
+        if let Some(text) = slow(node) {
+            found.push((Reason::SlowDisk, text));
         }
         let (reasons, texts): (_, Vec<_>) = found.into_iter().unzip();
-        Self { reasons, why: texts.join("; ") }
+        Self { ready, reasons, why: texts.join("; ") }
     }
+}
+
+fn in_the_way(node: &NodeStatus, stops: Option<&StopReason>) -> Vec<(Reason, String)> {
+    let mut found = Vec::new();
+    if let Some(StopReason::Unavailable(text)) = stops {
+        found.push((Reason::StorageUnavailable, text.clone()));
+    }
+    if node.role == Role::Learner {
+        found.push((Reason::Learner, "it is not a voter yet".to_owned()));
+    }
+    if node.leader.is_none() {
+        let (live, voters) = (node.live, node.voters);
+        found.push((Reason::NoLeader, format!("no leader: {live} of {voters} servers are up")));
+    }
+    let behind = node.commit.saturating_sub(node.applied);
+    if behind > BACKLOG {
+        found.push((Reason::ApplyBacklog, format!("{behind} committed entries are not applied")));
+    }
+    if node.draining {
+        found.push((Reason::Draining, "it was drained".to_owned()));
+    }
+    found
+}
+
+fn slow(node: &NodeStatus) -> Option<String> {
+    let pending = node.syncs.pending.filter(|time| *time >= SLOW_SYNC);
+    if let Some(time) = pending {
+        return Some(format!("a sync has taken {} ms so far", time.as_millis()));
+    }
+    let p99 = node.syncs.p99.filter(|time| *time >= SLOW_P99)?;
+    Some(format!("a sync takes up to {} ms", p99.as_millis()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::raft::Reading;
 
     #[test]
     fn every_reason_has_its_code_and_its_words() {
         let well = NodeStatus { role: Role::Follower, leader: Some(2), ..NodeStatus::default() };
-        assert_eq!(Unready::of(&well, None), Unready::default());
+        let all_is_well = Standing { ready: true, ..Standing::default() };
+        let disk = |free| Some(Disk { free, total: 1000 });
+        assert_eq!(Standing::of(&well, None, disk(500)), all_is_well);
         let gone = StopReason::Unavailable("the database cannot be reached: refused".into());
-        let unready = Unready::of(&well, Some(&gone));
-        assert_eq!(unready.reasons, [STORAGE_UNAVAILABLE]);
-        assert_eq!(unready.why, gone.to_string());
+        let standing = Standing::of(&well, Some(&gone), None);
+        assert_eq!((standing.ready, standing.why), (false, gone.to_string()));
+        assert_eq!(standing.reasons, [Reason::StorageUnavailable]);
+        let ms = |ms| Some(Duration::from_millis(ms));
+        let slow = |p99, pending| NodeStatus { syncs: Reading { p99, pending }, ..well.clone() };
         let cases = [
-            (NodeStatus { role: Role::Learner, ..well.clone() }, "learner"),
-            (NodeStatus { leader: None, ..well.clone() }, "no_leader"),
-            (NodeStatus { commit: BACKLOG + 1, ..well.clone() }, "apply_backlog"),
+            (NodeStatus { role: Role::Learner, ..well.clone() }, 500, Reason::Learner, false),
+            (NodeStatus { leader: None, ..well.clone() }, 500, Reason::NoLeader, false),
+            (NodeStatus { commit: 1001, ..well.clone() }, 500, Reason::ApplyBacklog, false),
+            (NodeStatus { draining: true, ..well.clone() }, 500, Reason::Draining, false),
+            (well.clone(), 9, Reason::DiskFull, false),
+            (well.clone(), 149, Reason::DiskLow, true),
+            (slow(ms(260), None), 500, Reason::SlowDisk, true),
+            (slow(ms(1), ms(400)), 500, Reason::SlowDisk, true),
         ];
-        for (node, code) in cases {
-            let unready = Unready::of(&node, Some(&StopReason::Shutdown));
-            assert_eq!(unready.reasons, [code]);
-            assert!(!unready.why.is_empty());
+        for (node, free, reason, ready) in cases {
+            let standing = Standing::of(&node, Some(&StopReason::Shutdown), disk(free));
+            assert_eq!((standing.reasons, standing.ready), (vec![reason], ready));
+            assert!(!standing.why.is_empty());
         }
     }
 }

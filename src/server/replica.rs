@@ -17,6 +17,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Instant;
 
 /// The state and how far it has come.
 #[derive(Clone, Debug, Default)]
@@ -66,6 +67,8 @@ pub struct Replica {
     hub: Hub,
     mark: Mark,
     cluster_name: String,
+    /// How long batches of entries take.
+    times: metrics::Histogram,
 }
 
 impl Replica {
@@ -80,7 +83,8 @@ impl Replica {
     ) -> Result<(Self, StateReader), StoreError> {
         let reader = StateReader::default();
         let mark = Mark::default();
-        let mut replica = Self { reader: reader.clone(), store, hub, mark, cluster_name };
+        let times = metrics::histogram!("rustchat_raft_apply_duration_seconds");
+        let mut replica = Self { reader: reader.clone(), store, hub, mark, cluster_name, times };
         replica.reload().await?;
         Ok((replica, reader))
     }
@@ -129,11 +133,13 @@ struct Step {
 #[async_trait]
 impl Machine for Replica {
     async fn apply(&mut self, entries: Vec<Committed>) -> Result<(), StoreError> {
+        let begin = Instant::now();
         for entry in &entries {
             let step = self.step(entry)?;
             self.store.commit(self.mark.clone(), step.writes, step.rows).await?;
             self.hub.publish(step.index, step.notes);
         }
+        self.times.record(begin.elapsed().as_secs_f64());
         Ok(())
     }
 

@@ -61,7 +61,7 @@ pub async fn serve(shared: Arc<Shared>, stream: TcpStream, peer: SocketAddr, per
     let now = Instant::now();
     let cluster = cluster_state(&shared.status());
     let driver = Driver {
-        session: Session::new(Arc::clone(&shared.setup), cluster, now),
+        session: Session::new(shared.current_setup(), cluster, now),
         mailbox: shared.hub.attach(),
         questions: FuturesUnordered::new(),
         closing: false,
@@ -93,7 +93,10 @@ impl Driver {
 
     async fn turn_until_closed(&mut self) -> Result<(), ConnError> {
         let mut cluster = self.shared.cluster.clone();
+        let mut draining = self.shared.draining.clone();
         let stop = self.shared.stop.clone();
+        // Who asks about the node is answered by a drained one too.
+        let mut drained = false;
         while !self.closing {
             let room = self.writer.pending() < limits::SESSION_OUT_BYTES;
             let tick = self.next_tick(room);
@@ -116,6 +119,10 @@ impl Driver {
                 Ok(()) = cluster.changed() => {
                     let state = *cluster.borrow_and_update();
                     self.session.on_cluster(state, Instant::now());
+                }
+                Ok(_) = draining.wait_for(|draining| *draining), if !drained => {
+                    drained = true;
+                    self.session.on_drain();
                 }
                 () = sleep_until(tick.into()) => self.on_tick(room)?,
             }

@@ -9,6 +9,7 @@ use crate::raft::NodeStatus;
 use crate::raft::node::Node;
 use crate::store::Store;
 use crate::wire::message::{ClusterState, ServerAddress};
+use crate::wire::statement::MemberView;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,8 +19,10 @@ use tokio_util::sync::CancellationToken;
 
 /// What the tasks of a server share.
 pub struct Shared {
-    /// What sessions know.
+    /// What sessions know, with the servers that `nodes.conf` has.
     pub setup: Arc<Setup>,
+    /// The same with the servers there are now.
+    pub current: Mutex<Arc<Setup>>,
     /// Consensus.
     pub node: Node,
     /// History.
@@ -44,6 +47,8 @@ pub struct Shared {
     pub data: Option<PathBuf>,
     /// Who leads; changes only when it does.
     pub cluster: watch::Receiver<ClusterState>,
+    /// Clients go elsewhere.
+    pub draining: watch::Receiver<bool>,
     /// Ends everything.
     pub stop: CancellationToken,
 }
@@ -58,10 +63,28 @@ pub struct Counts {
 }
 
 impl Shared {
+    /// The servers of the cluster: its members, and before there are any, those of `nodes.conf`.
+    #[must_use]
+    pub fn servers(&self) -> Vec<ServerAddress> {
+        let status = self.node.status();
+        servers(&self.setup.servers, &status.borrow().members)
+    }
+
+    /// What a new session shall know.
+    #[must_use]
+    pub fn current_setup(&self) -> Arc<Setup> {
+        let servers = self.servers();
+        let mut current = lock(&self.current);
+        if current.servers != servers {
+            *current = Arc::new(Setup { servers, ..Setup::clone(&current) });
+        }
+        Arc::clone(&current)
+    }
+
     /// The address of a seat.
     #[must_use]
     pub fn address(&self, seat: u32) -> Option<ServerAddress> {
-        self.setup.servers.iter().find(|server| server.seat == seat).cloned()
+        self.servers().into_iter().find(|server| server.seat == seat)
     }
 
     /// The node's statement of now.
@@ -69,6 +92,24 @@ impl Shared {
     pub fn status(&self) -> NodeStatus {
         self.node.status().borrow().clone()
     }
+}
+
+/// The members' addresses: as `nodes.conf` has them, for it is what an operator changes when a
+/// server moves, else as the log has them.
+fn servers(configured: &[ServerAddress], members: &[MemberView]) -> Vec<ServerAddress> {
+    if members.is_empty() {
+        return configured.to_vec();
+    }
+    let mut servers: Vec<ServerAddress> = Vec::new();
+    for member in members {
+        let seat = member.server.seat;
+        if servers.iter().all(|server| server.seat != seat) {
+            let known = configured.iter().find(|server| server.seat == seat);
+            servers.push(known.unwrap_or(&member.server).clone());
+        }
+    }
+    servers.sort_by_key(|server| server.seat);
+    servers
 }
 
 /// A lock that a panic elsewhere does not close: what it guards is never half changed.

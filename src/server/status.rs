@@ -1,7 +1,7 @@
 //! What this server says about itself and about who leads.
 
-use super::process;
-use super::ready::Unready;
+use super::process::{self, Disk};
+use super::ready::Standing;
 use super::shared::Shared;
 use crate::raft::types::{Cause, ElectionCounts, NodeEvent};
 use crate::raft::{NodeStatus, Role};
@@ -20,7 +20,7 @@ pub fn leader(shared: &Shared) -> ServerMsg {
         cluster,
         cluster_name: shared.setup.cluster_name.clone(),
         leader: status.leader.and_then(|seat| shared.address(seat)),
-        servers: shared.setup.servers.clone(),
+        servers: shared.servers(),
         term: status.term,
     })
 }
@@ -29,7 +29,8 @@ pub fn leader(shared: &Shared) -> ServerMsg {
 #[must_use]
 pub fn statement(shared: &Shared) -> Status {
     let node = shared.status();
-    let unready = Unready::of(&node, shared.node.stop_reason().as_ref());
+    let disk = shared.data.as_deref().and_then(process::disk);
+    let standing = Standing::of(&node, shared.node.stop_reason().as_ref(), disk);
     let mark = shared.store.mark();
     let (cluster, generation) = shared.setup.state.identity().unwrap_or_default();
     let links = node.peers.iter().filter(|peer| peer.live).map(|peer| peer.seat);
@@ -55,7 +56,7 @@ pub fn statement(shared: &Shared) -> Status {
         cluster,
         cluster_name: shared.setup.cluster_name.clone(),
         generation,
-        servers: shared.setup.servers.clone(),
+        servers: shared.servers(),
         voters: node.voters,
         live: node.live,
         store: shared.store.kind().to_owned(),
@@ -68,14 +69,14 @@ pub fn statement(shared: &Shared) -> Status {
         links: links.collect(),
         fsyncs: shared.store.syncs(),
         resident_bytes: process::resident_bytes().unwrap_or(0),
-        ready: Some(unready.reasons.is_empty()),
-        reasons: unready.reasons.into_iter().map(str::to_owned).collect(),
-        why: unready.why,
+        ready: Some(standing.ready),
+        reasons: standing.reasons.iter().map(|reason| reason.code().to_owned()).collect(),
+        why: standing.why,
         now_ms: now_ms(),
         uptime_ms: ms(shared.begun.elapsed()),
         draining: node.draining,
         elections: elections(&node.elections),
-        load: load(shared, &node),
+        load: load(shared, &node, disk.unwrap_or_default()),
         peers: node.peers,
         members: node.members,
         events: Vec::new(),
@@ -129,9 +130,8 @@ fn elections(e: &ElectionCounts) -> Elections {
     }
 }
 
-fn load(shared: &Shared, node: &NodeStatus) -> Load {
+fn load(shared: &Shared, node: &NodeStatus, disk: Disk) -> Load {
     let us = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-    let disk = shared.data.as_deref().and_then(process::disk).unwrap_or_default();
     Load {
         cpu_ms: process::cpu_ms().unwrap_or(0),
         disk_free: disk.free,

@@ -4,10 +4,10 @@
 //! store, or how long it takes.
 
 use super::accept::Door;
-use super::ready::STORAGE_UNAVAILABLE;
 use crate::chat::ids::ClusterId;
 use crate::chat::refusal::Refusal;
 use crate::limits;
+use crate::report::reason::Reason;
 use crate::wire;
 use crate::wire::client::{decode_client, encode_server};
 use crate::wire::conn::{ConnError, frames};
@@ -45,6 +45,12 @@ impl Room {
         Self { known, stop, tasks }
     }
 
+    /// What the server says of itself meanwhile.
+    #[must_use]
+    pub fn known(&self) -> watch::Receiver<Status> {
+        self.known.subscribe()
+    }
+
     /// Why it takes so long.
     pub fn set_why(&self, why: &str) {
         self.known.send_modify(|status| why.clone_into(&mut status.why));
@@ -80,7 +86,7 @@ fn down(last: Status) -> Status {
         heartbeat_age_ms: None,
         quorum_ack_age_ms: None,
         ready: Some(false),
-        reasons: vec![STORAGE_UNAVAILABLE.to_owned()],
+        reasons: vec![Reason::StorageUnavailable.code().to_owned()],
         ..last
     }
 }
@@ -208,7 +214,7 @@ mod tests {
         let ask = |purpose| greet(&hello(purpose), &status);
         let ServerMsg::Status(said) = ask(Purpose::Status) else { panic!("no status") };
         assert_eq!((said.role.as_str(), said.ready), ("down", Some(false)));
-        assert_eq!(said.reasons, [STORAGE_UNAVAILABLE]);
+        assert_eq!(said.reasons, [Reason::StorageUnavailable.code()]);
         let ServerMsg::Where(said) = ask(Purpose::Where) else { panic!("not where") };
         assert_eq!(said.leader.map(|leader| leader.seat), Some(2));
         let away =

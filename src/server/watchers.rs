@@ -49,10 +49,23 @@ pub async fn discovery(shared: Arc<Shared>, port: u16) {
         let (cluster, generation) = shared.setup.state.identity().filter(|_| leads)?;
         let leader = shared.address(shared.setup.seat)?;
         let cluster_name = shared.setup.cluster_name.clone();
-        let members = shared.setup.servers.clone();
+        let members = shared.servers();
         Some(Told { cluster_name, cluster, generation, leader, members })
     };
     answer::run(port, told, shared.stop.clone()).await;
+}
+
+/// Tells the sessions when the server was drained, or taken back.
+pub async fn drained(shared: Arc<Shared>, now: watch::Sender<bool>) {
+    let mut status = shared.node.status();
+    loop {
+        let draining = status.borrow_and_update().draining;
+        now.send_if_modified(|known| std::mem::replace(known, draining) != draining);
+        tokio::select! {
+            () = shared.stop.cancelled() => return,
+            changed = status.changed() => if changed.is_err() { return },
+        }
+    }
 }
 
 /// Tells the sessions when who leads has changed, and the operator the cluster's id once it is

@@ -18,7 +18,10 @@ const EDGES: [(&str, &[&str]); 18] = [
     ("report", &["wire", "chat", "limits"]),
     ("client", &["discovery", "report", "wire", "chat", "limits"]),
     ("link", &["client", "wire", "chat", "limits"]),
-    ("server", &["raft", "store", "link", "report", "discovery", "wire", "chat", "limits"]),
+    (
+        "server",
+        &["raft", "store", "link", "client", "report", "discovery", "wire", "chat", "limits"],
+    ),
     ("ui", &["client", "report", "chat", "wire", "limits"]),
     ("bench", &["client", "chat", "wire", "limits"]),
     ("cli", ALL),

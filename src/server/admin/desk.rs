@@ -1,6 +1,7 @@
 //! What the answers are made from: the node that serves now, or what it said last while there is
 //! none. It must not know HTTP.
 
+use crate::server::pulse::Pulse;
 use crate::server::shared::Shared;
 use crate::server::status;
 use crate::wire::statement::Status;
@@ -24,21 +25,18 @@ pub enum Now {
 #[derive(Clone)]
 pub struct Desk {
     now: watch::Receiver<Now>,
-    beat: watch::Receiver<Instant>,
+    pulse: watch::Receiver<Pulse>,
+    begun: Instant,
     /// Where its own client port is reached.
     client: String,
 }
 
 impl Desk {
-    /// `beat` is when the server was last seen to live; `client` is `host:port` of its client
+    /// `pulse` shows that the server lives; `client` is `host:port` of its client
     /// port.
     #[must_use]
-    pub const fn new(
-        now: watch::Receiver<Now>,
-        beat: watch::Receiver<Instant>,
-        client: String,
-    ) -> Self {
-        Self { now, beat, client }
+    pub fn new(now: watch::Receiver<Now>, pulse: watch::Receiver<Pulse>, client: String) -> Self {
+        Self { now, pulse, begun: Instant::now(), client }
     }
 
     /// The node, while one serves.
@@ -60,7 +58,7 @@ impl Desk {
 
     /// How long the server has shown no sign of life.
     pub(super) fn silent(&self) -> Duration {
-        self.beat.borrow().elapsed()
+        self.pulse.borrow().at.unwrap_or(self.begun).elapsed()
     }
 
     /// `host:port` of its client port.

@@ -17,4 +17,4 @@ mod tests;
 
 pub use desk::{Desk, Now};
 pub use door::serve;
-pub use metrics::install;
+pub use metrics::{install, keep};

@@ -2,6 +2,7 @@
 
 use super::desk::{Desk, Now};
 use super::routes::routes;
+use crate::server::pulse::Pulse;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
 use std::net::IpAddr;
@@ -13,7 +14,7 @@ const HERE: &str = "127.0.0.1";
 
 struct Asked {
     desk: Desk,
-    _ends: (watch::Sender<Now>, watch::Sender<Instant>),
+    _ends: (watch::Sender<Now>, watch::Sender<Pulse>),
 }
 
 /// A server that waits for its database, or has none yet.
@@ -27,7 +28,8 @@ fn desk(waiting: bool, beat: Instant) -> Asked {
         ..Default::default()
     };
     let now = if waiting { Now::Waiting(watch::channel(status).1) } else { Now::Starting };
-    let ((say, now), (beat, beats)) = (watch::channel(now), watch::channel(beat));
+    let pulse = Pulse { at: Some(beat), ..Pulse::default() };
+    let ((say, now), (beat, beats)) = (watch::channel(now), watch::channel(pulse));
     // Nothing listens there.
     Asked { desk: Desk::new(now, beats, "127.0.0.1:1".into()), _ends: (say, beat) }
 }

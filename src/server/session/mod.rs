@@ -37,7 +37,7 @@ const COME_BACK_MS: u32 = 300;
 const HOLD: Duration = Duration::from_millis(100);
 
 /// What every session of a server knows.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Setup {
     /// The cluster's name.
     pub cluster_name: String,
@@ -443,6 +443,13 @@ impl Session {
     /// The server stops.
     pub fn on_shutdown(&mut self) {
         self.go_away("this server stops");
+    }
+
+    /// The server takes no clients any more. Who has not logged in is placed elsewhere.
+    pub fn on_drain(&mut self) {
+        if self.is_known() {
+            self.go_away("this server is drained");
+        }
     }
 
     /// A newer connection of the device has taken over.

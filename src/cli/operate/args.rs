@@ -1,0 +1,150 @@
+//! What operators type to run a cluster. It must not know what is done.
+
+use crate::cli::args::TargetArgs;
+use crate::config::units::duration;
+use clap::{Args, Subcommand};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Where orders go.
+#[derive(Clone, Debug, Args)]
+pub struct AdminArgs {
+    /// The admin address of a server on this machine (may be repeated) [default: as nodes.conf
+    /// says]
+    #[arg(long, value_name = "HOST:PORT", env = "RUSTCHAT_ADMIN_ADDRESS")]
+    pub admin: Vec<String>,
+    /// The servers of the cluster [default: ./nodes.conf if it is there]
+    #[arg(long, value_name = "FILE", env = "RUSTCHAT_NODES")]
+    pub nodes: Option<PathBuf>,
+}
+
+/// `rustchat member`.
+#[derive(Clone, Debug, Args)]
+pub struct MemberArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: MemberCommand,
+}
+
+/// What can be done with members.
+#[derive(Clone, Debug, Subcommand)]
+pub enum MemberCommand {
+    /// Who belongs to the cluster; works without a leader
+    List {
+        /// Which servers to ask.
+        #[command(flatten)]
+        target: TargetArgs,
+        /// One JSON document
+        #[arg(long)]
+        json: bool,
+    },
+    /// Add a server: it is a learner, which changes no majority, until it is promoted
+    Add {
+        /// A seat from 1 to 999 that nobody has
+        seat: u32,
+        /// Where the others and the clients reach it: an address or a name
+        host: String,
+        /// Its TCP port for clients
+        #[arg(long, value_name = "PORT", default_value_t = 7101)]
+        client: u16,
+        /// Its TCP port for the other servers
+        #[arg(long, value_name = "PORT", default_value_t = 7201)]
+        peer: u16,
+        /// How it is asked for.
+        #[command(flatten)]
+        order: OrderArgs,
+    },
+    /// Let a learner that has caught up vote
+    Promote {
+        /// Its seat
+        seat: u32,
+        /// How it is asked for.
+        #[command(flatten)]
+        order: OrderArgs,
+    },
+    /// Take a server out of the cluster; refused where the rest would have no majority
+    Remove {
+        /// Its seat
+        seat: u32,
+        /// Do not ask whether it is meant
+        #[arg(long)]
+        yes: bool,
+        /// How it is asked for.
+        #[command(flatten)]
+        order: OrderArgs,
+    },
+}
+
+/// How something is asked for.
+#[derive(Clone, Debug, Args)]
+pub struct OrderArgs {
+    /// Where it goes.
+    #[command(flatten)]
+    pub admin: AdminArgs,
+    /// Only say what would come of it
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// `rustchat leader`.
+#[derive(Clone, Debug, Args)]
+pub struct LeaderArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: LeaderCommand,
+}
+
+/// What can be done with the leader.
+#[derive(Clone, Debug, Subcommand)]
+pub enum LeaderCommand {
+    /// Who leads, and since when
+    Show {
+        /// Which servers to ask.
+        #[command(flatten)]
+        target: TargetArgs,
+    },
+    /// Let the server on a seat lead; done only once it does
+    Transfer {
+        /// Its seat [default: the one that has most of the log]
+        seat: Option<u32>,
+        /// How it is asked for.
+        #[command(flatten)]
+        order: OrderArgs,
+    },
+    /// Let another server lead than now
+    StepDown {
+        /// How it is asked for.
+        #[command(flatten)]
+        order: OrderArgs,
+    },
+}
+
+/// `rustchat drain`, `rustchat undrain`.
+#[derive(Clone, Debug, Args)]
+pub struct DrainArgs {
+    /// The server's seat
+    pub seat: u32,
+    /// Wait until it has no clients and does not lead
+    #[arg(long)]
+    pub wait: bool,
+    /// How long to wait
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
+    pub timeout: Duration,
+    /// How it is asked for.
+    #[command(flatten)]
+    pub order: OrderArgs,
+}
+
+/// `rustchat health`.
+#[derive(Clone, Debug, Args)]
+pub struct HealthArgs {
+    /// The server to ask, by its client port [default: the first of nodes.conf, or this machine's]
+    #[arg(long, value_name = "HOST:PORT")]
+    pub node: Option<String>,
+    /// The servers of the cluster [default: ./nodes.conf if it is there]
+    #[arg(long, value_name = "FILE", env = "RUSTCHAT_NODES")]
+    pub nodes: Option<PathBuf>,
+    /// How long it may take to answer
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = duration)]
+    pub timeout: Duration,
+}
