@@ -30,6 +30,7 @@ mod mongo_mixed;
 mod mongo_place;
 mod mongo_servers;
 mod namespaces;
+mod operators;
 mod overload;
 mod placement;
 mod power;

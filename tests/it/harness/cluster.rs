@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::process::{Output, Stdio};
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -19,6 +20,8 @@ use tempfile::TempDir;
 const CLIENT: u16 = 7101;
 /// TCP port for the other servers.
 const PEER: u16 = 7201;
+/// HTTP port for probes and orders.
+const ADMIN: u16 = 7301;
 /// Contract: a leader is there within this time after a majority is.
 pub const LEADER: Duration = Duration::from_secs(5);
 /// Lines of a server's log that a failing test prints.
@@ -107,7 +110,7 @@ impl Setup {
             write!(
                 text,
                 "[[node]]\nid = {seat}\nhost = \"{host}\"\nlisten = \"{own}\"\n\
-                 client = {CLIENT}\npeer = {PEER}\n"
+                 client = {CLIENT}\npeer = {PEER}\nadmin = {ADMIN}\n"
             )
             .unwrap();
         }
@@ -145,6 +148,51 @@ impl Cluster {
     /// `n` servers that run, not necessarily with a leader yet.
     pub fn start(n: u32) -> Self {
         Setup::default().start(n)
+    }
+
+    /// One server more, with a `nodes.conf` of its own that has it too; it is not started.
+    pub fn extra(&mut self, seat: u32) -> &mut Node {
+        let (host, conf) = (self.place.host(seat), self.home().join(format!("nodes-{seat}.conf")));
+        let mut text = std::fs::read_to_string(self.conf()).unwrap();
+        write!(
+            text,
+            "[[node]]\nid = {seat}\nhost = \"{host}\"\nclient = {CLIENT}\npeer = {PEER}\n\
+             admin = {ADMIN}\n"
+        )
+        .unwrap();
+        std::fs::write(&conf, text).unwrap();
+        let node = Node::new(seat, self.home(), &conf, &[], &[]);
+        self.nodes.entry(seat).or_insert(node)
+    }
+
+    /// A server's address for probes and orders.
+    pub fn admin(&self, seat: u32) -> SocketAddr {
+        (self.place.host(seat), ADMIN).into()
+    }
+
+    /// A command that knows the cluster by its file.
+    pub fn rustchat(&self, args: &[&str]) -> Output {
+        let mut command = program(self.home());
+        command.args(args).env("RUSTCHAT_NODES", self.conf()).stdin(Stdio::null());
+        command.output().unwrap()
+    }
+
+    /// The same, which must succeed; what it printed.
+    #[track_caller]
+    pub fn done(&self, args: &[&str]) -> String {
+        let output = self.rustchat(args);
+        let (out, err) = super::texts(&output);
+        assert!(output.status.success(), "{args:?}: {} {out} {err}", output.status);
+        out
+    }
+
+    /// The same, which must end with this code; what it said about it.
+    #[track_caller]
+    pub fn fails(&self, code: i32, args: &[&str]) -> String {
+        let output = self.rustchat(args);
+        let (out, err) = super::texts(&output);
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {out} {err}");
+        out + &err
     }
 
     /// Starts every server that is down.
