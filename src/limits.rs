@@ -24,6 +24,11 @@ pub const MESSAGE_PEER: usize = 8 * 1024 * 1024;
 /// A read buffer grows by at most this much ahead of the bytes received.
 pub const READ_STEP: usize = 16 * 1024;
 
+/// A frame's payload from this size on is shared with whoever else is sent it, not copied.
+pub const OUT_SHARED: usize = 4 * 1024;
+/// Smaller frames that wait to be written lie together in pieces of about this size.
+pub const OUT_PIECE: usize = 16 * 1024;
+
 /// Messages in one entry of the log.
 pub const ENTRY_MESSAGES: usize = 512;
 /// Bytes of commands in one entry of the log, unless one command alone is larger.
@@ -94,8 +99,10 @@ pub const SESSIONS_BEFORE_LOGIN: usize = 512;
 pub const TURNED_AWAY: usize = 64;
 /// Events that wait for one session before it catches up from the store instead.
 pub const SESSION_EVENTS: usize = 64;
-/// Bytes encoded for one client and not yet taken by its socket.
-pub const SESSION_OUT_BYTES: usize = 256 * 1024;
+/// Bytes that wait for one client's socket; beyond it nothing more is encoded or read for it.
+/// Small, for it is what a client that has stopped reading costs, beside one page of history;
+/// for those that read, the kernel holds more than this on its way anyway.
+pub const SESSION_OUT_BYTES: usize = 64 * 1024;
 /// Hello, login and registration together take at most this long.
 pub const LOGIN_TIME: Duration = Duration::from_secs(10);
 /// A client that sends nothing for this long is gone; it pings every 15 s.

@@ -236,15 +236,15 @@ impl Driver {
     }
 
     fn push(&mut self, message: &ServerMsg) {
-        self.push_encoded(&client::encode_server(message));
+        self.push_encoded(client::encode_server(message));
     }
 
-    fn push_encoded(&mut self, payload: &[u8]) {
+    fn push_encoded(&mut self, payload: Bytes) {
         if self.writer.pending() == 0 {
             // From now on something waits for the client.
             self.taken = Instant::now();
         }
-        self.writer.push(payload);
+        self.writer.push_shared(payload);
     }
 
     /// Does what the session wants done.
@@ -265,7 +265,7 @@ impl Driver {
                         self.count(&message);
                         self.push(&message);
                     }
-                    Output::Encoded(payload) => self.push_encoded(&payload),
+                    Output::Encoded(payload) => self.push_encoded(payload),
                     Output::Submit(command) => busy = self.submit(&command, busy),
                     Output::Ask(query) => {
                         let shared = Arc::clone(&self.shared);

@@ -3,9 +3,10 @@
 //! must not know what a payload means, nor when a connection counts as dead.
 
 use super::WireError;
-use super::frame::{Decoder, put_frame};
+use super::frame::Decoder;
+use super::outgoing::Outgoing;
 use crate::limits;
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes};
 use std::future::poll_fn;
 use std::io;
 use std::mem::MaybeUninit;
@@ -98,29 +99,34 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
     }
 }
 
-/// Writes frames from a buffer of its own.
+/// Writes frames; holds what the stream has not taken yet.
 #[derive(Debug)]
 pub struct FrameWriter<W> {
     inner: W,
-    out: BytesMut,
+    out: Outgoing,
 }
 
 impl<W: AsyncWrite + Unpin> FrameWriter<W> {
     /// Writes to `inner`.
     pub fn new(inner: W) -> Self {
-        Self { inner, out: BytesMut::new() }
+        Self { inner, out: Outgoing::default() }
     }
 
     /// Queues a payload as a frame; the length is put in front here. Nothing is written yet:
     /// the caller bounds [`FrameWriter::pending`].
     pub fn push(&mut self, payload: &[u8]) {
-        put_frame(&mut self.out, payload);
+        self.out.push(payload);
+    }
+
+    /// The same for a payload that others may be sent too: a large one is shared, not copied.
+    pub fn push_shared(&mut self, payload: Bytes) {
+        self.out.push_shared(payload);
     }
 
     /// Bytes queued and not yet taken by the stream.
     #[must_use]
     pub fn pending(&self) -> usize {
-        self.out.len()
+        self.out.remaining()
     }
 
     /// Writes what the stream takes at once, or waits until it takes some; returns how many
@@ -130,15 +136,12 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
     /// # Errors
     /// When the connection is lost.
     pub async fn flush_some(&mut self) -> io::Result<usize> {
-        if self.out.is_empty() {
+        if !self.out.has_remaining() {
             return Ok(0);
         }
         let written = self.inner.write_buf(&mut self.out).await?;
         if written == 0 {
             return Err(io::ErrorKind::WriteZero.into());
-        }
-        if self.out.is_empty() {
-            self.out = BytesMut::new();
         }
         Ok(written)
     }

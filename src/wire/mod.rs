@@ -15,6 +15,7 @@ pub mod statement;
 pub mod stored;
 
 mod convert;
+mod outgoing;
 mod pb;
 #[cfg(test)]
 pub(crate) mod random;

@@ -175,14 +175,10 @@ fn resident(cluster: &Cluster, seats: [u32; 2]) -> [u64; 2] {
 }
 
 /// Readers that stop reading cost their server at most 1 MiB each, beside what the messages
-/// cost a server that has no readers. The C library is told to give back what is freed, so that
-/// what is measured is what the program holds.
+/// cost a server that has no readers.
 #[test]
 fn readers_that_stop_reading_cost_little_memory() {
-    let cluster = Cluster::setup()
-        .variable("MALLOC_MMAP_THRESHOLD_", "65536")
-        .variable("MALLOC_TRIM_THRESHOLD_", "65536")
-        .start(3);
+    let cluster = Cluster::start(3);
     let leader = cluster.leader().seat;
     let others: Vec<u32> = cluster.seats().into_iter().filter(|seat| *seat != leader).collect();
     let (with, without) = (others[0], others[1]);
