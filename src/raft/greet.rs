@@ -12,9 +12,13 @@ use crate::wire::message::ServerAddress;
 use crate::wire::peer::PeerHello;
 use openraft::async_runtime::watch::WatchReceiver as _;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// In every refusal that only a new data directory cures; the refused node stops.
 pub const CURE: &str = "start it with --rejoin";
+
+/// Who was removed from the cluster is told so for this long.
+const FORGET: Duration = Duration::from_secs(60);
 
 /// Whether nothing was ever stored here.
 pub fn pristine(store: &dyn Store) -> bool {
@@ -99,7 +103,7 @@ fn known(shared: &Shared, theirs: &PeerHello) -> Result<(), String> {
         ));
     }
     // Others may not have heard of it yet.
-    if shared.leader() == Leader::Me {
+    if shared.leader() == Leader::Me && Instant::now() >= shared.farewell() {
         return Err(format!("node {seat} is no member any more; to make it one again, {CURE}"));
     }
     Ok(())
@@ -111,7 +115,10 @@ pub async fn review(shared: Arc<Shared>) {
     let Some(mesh) = shared.mesh() else { return };
     let Some(raft) = shared.wait_for_raft().await else { return };
     let (mut peers, mut metrics) = (mesh.peers(), raft.server_metrics());
-    let mut before = None;
+    let (mut before, mut judged, mut forget) = (None, true, None);
+    let own = shared.config.seat;
+    let others = || shared.seats().into_iter().filter(|seat| seat.seat != own).collect::<Vec<_>>();
+    let mut known = others();
     loop {
         // Not before there are members: who has promised nothing may start anew as it likes.
         let membership = *metrics.borrow_watched().membership_config.log_id();
@@ -120,13 +127,30 @@ pub async fn review(shared: Arc<Shared>) {
         }
         if membership != before {
             before = membership;
-            let own = shared.config.seat;
-            mesh.set_seats(shared.seats().into_iter().filter(|s| s.seat != own).collect());
+            shared.note_membership();
+            judged = false;
+            // Who was removed is told so when it connects, for a while.
+            let now = others();
+            known.retain(|old| now.iter().all(|seat| seat.seat != old.seat));
+            known.extend(now);
+            mesh.set_seats(known.clone());
+            forget = Some(Instant::now() + FORGET);
             mesh.judge_again();
         }
         tokio::select! {
             changed = peers.changed() => if changed.is_err() { return },
             changed = metrics.changed() => if changed.is_err() { return },
+            () = tokio::time::sleep_until(shared.farewell().into()), if !judged => {
+                judged = true;
+                mesh.judge_again();
+            }
+            () = tokio::time::sleep_until(forget.unwrap_or_else(Instant::now).into()),
+                if forget.is_some() =>
+            {
+                forget = None;
+                known = others();
+                mesh.set_seats(known.clone());
+            }
         }
     }
 }

@@ -115,6 +115,9 @@ impl Inbound {
     async fn vote(&self, from: u32, kind: MessageKind, payload: Bytes) -> Answer {
         let ask = AskVote::decode(payload)?;
         let raft = self.raft().await?;
+        if ask.transfer {
+            self.shared.note_hand_over(ask.vote.term.saturating_sub(1));
+        }
         let mut request = VoteRequest::new(kinds::vote(ask.vote), ask.last.map(kinds::log_id));
         request.leadership_transfer = ask.transfer;
         let (answer, event) = match kind {

@@ -122,13 +122,12 @@ pub async fn carry_out(shared: &Shared, ordered: Ordered) -> OrderAnswer {
                 dry(view.arithmetic(&voters, ids.first().copied().unwrap_or_default()))
             }
             // The next leader does it.
-            Ok((ids, _)) if ids.contains(&view.own) => match transfer(shared, raft, None).await {
-                OrderAnswer::Done(_) => match shared.leader() {
-                    Leader::Other(seat) => OrderAnswer::Leader(seat),
-                    _ => OrderAnswer::NotNow("leadership is handed over: ask again".into()),
-                },
-                other => other,
-            },
+            Ok((ids, _)) if ids.contains(&view.own) => {
+                match transferred(shared, raft, None).await {
+                    Ok((seat, _)) => OrderAnswer::Leader(seat),
+                    Err(answer) => answer,
+                }
+            }
             Ok((ids, voters)) => remove(raft, seat, ids, voters).await,
         },
         Order::Transfer(seat) => match view.may_lead(seat) {
@@ -195,8 +194,19 @@ async fn committed<T, E: std::fmt::Display>(
     }
 }
 
-/// Done only when the other one leads in a newer term.
 async fn transfer(shared: &Shared, raft: &Raft, to: Option<u64>) -> OrderAnswer {
+    match transferred(shared, raft, to).await {
+        Ok((seat, term)) => OrderAnswer::Done(format!("node {seat} leads in term {term}")),
+        Err(answer) => answer,
+    }
+}
+
+/// Gives leadership away; only when the other one leads in a newer term, its seat and the term.
+async fn transferred(
+    shared: &Shared,
+    raft: &Raft,
+    to: Option<u64>,
+) -> Result<(u32, u64), OrderAnswer> {
     let before = raft.metrics().borrow_watched().current_term;
     let given = match to {
         Some(to) => hand_over::give(shared, raft, to).await,
@@ -220,11 +230,13 @@ async fn transfer(shared: &Shared, raft: &Raft, to: Option<u64>) -> OrderAnswer 
     });
     match waited.await {
         Ok((id, term)) if to.is_none_or(|to| to == id) && id != shared.raft_id() => {
-            OrderAnswer::Done(format!("node {} leads in term {term}", seat_of(id)))
+            Ok((seat_of(id), term))
         }
-        Ok((id, term)) => OrderAnswer::NotNow(format!("node {} leads in term {term}", seat_of(id))),
-        Err(_) if given => OrderAnswer::Unknown("nobody leads yet".into()),
-        Err(_) => OrderAnswer::NotNow("it did not take leadership".into()),
+        Ok((id, term)) => {
+            Err(OrderAnswer::NotNow(format!("node {} leads in term {term}", seat_of(id))))
+        }
+        Err(_) if given => Err(OrderAnswer::Unknown("nobody leads yet".into())),
+        Err(_) => Err(OrderAnswer::NotNow("it did not take leadership".into())),
     }
 }
 

@@ -26,6 +26,9 @@ pub type Raft = openraft::Raft<Kinds, StateMachine>;
 /// How long a leader may lead on the word of a majority: three heartbeats.
 pub const LEASE: Duration = Duration::from_millis(1500);
 
+/// Who was removed from the cluster is talked to for so long.
+const FAREWELL: Duration = Duration::from_secs(1);
+
 /// The seat behind a Raft id.
 pub fn seat_of(raft_id: u64) -> u32 {
     u32::try_from(raft_id % 1000).unwrap_or_default()
@@ -74,6 +77,7 @@ pub struct Shared {
     pre_votes: AtomicUsize,
     draining: AtomicBool,
     handed_over: AtomicU64,
+    membership_since: Mutex<Instant>,
 }
 
 /// Who was met on a seat.
@@ -113,6 +117,7 @@ impl Shared {
             pre_votes: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
             handed_over: AtomicU64::new(0),
+            membership_since: Mutex::new(Instant::now()),
         }
     }
 
@@ -242,6 +247,16 @@ impl Shared {
     /// It is told so, or taken back. Says whether that changes anything.
     pub fn set_draining(&self, draining: bool) -> bool {
         self.draining.swap(draining, Ordering::Relaxed) != draining
+    }
+
+    /// The membership changed just now.
+    pub fn note_membership(&self) {
+        *self.membership_since.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    /// When who was removed is no longer talked to: until then it may hear what became of that.
+    pub fn farewell(&self) -> Instant {
+        *self.membership_since.lock().unwrap_or_else(PoisonError::into_inner) + FAREWELL
     }
 
     /// All servers, this one included: those of `nodes.conf`, and members that are not in it.

@@ -144,13 +144,16 @@ fn running(shared: &Shared, metrics: &RaftMetrics<super::kinds::Kinds>, status: 
         };
         status.quorum_ack_age_ms = age.map(ms);
         status.leads_with_quorum = age.is_some_and(|age| age < LEASE);
-        status.leader = Some(shared.config.seat);
+        // One that no majority answers leads nobody.
+        status.leader = Some(shared.config.seat).filter(|_| status.leads_with_quorum);
     } else {
         let silence = shared.silence();
         status.heartbeat_age_ms = silence.map(ms);
         let fresh = silence.is_some_and(|age| age < LEASE);
         let other = metrics.current_leader.filter(|id| *id != shared.raft_id());
-        status.leader = other.filter(|_| fresh).map(seat_of);
+        // A newer term, in which it has voted, is not that leader's.
+        let same_term = status.term == metrics.current_term;
+        status.leader = other.filter(|_| fresh && same_term).map(seat_of);
     }
 }
 

@@ -13,10 +13,10 @@ const BACKLOG: u64 = 1_000;
 const SLOW_SYNC: Duration = Duration::from_millis(375);
 /// A disk is slow where one sync of a hundred takes this long: an election timeout holds three.
 const SLOW_P99: Duration = Duration::from_millis(250);
-/// A disk with less than this free is nearly full, in percent.
-const LOW: u64 = 15;
-/// With less than this it counts as full, in percent.
-const FULL: u64 = 1;
+/// A disk with less than this share free, in percent, and less than these bytes, is nearly full.
+const LOW: (u64, u64) = (15, 10 << 30);
+/// With less than this it counts as full.
+const FULL: (u64, u64) = (2, 256 << 20);
 
 /// What a server says of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -35,16 +35,15 @@ impl Standing {
     pub fn of(node: &NodeStatus, stops: Option<&StopReason>, disk: Option<Disk>) -> Self {
         let mut found = in_the_way(node, stops);
         let mut ready = found.is_empty();
-        let free = disk.filter(|disk| disk.total > 0).map(|disk| disk.free * 100 / disk.total);
-        match free {
-            Some(percent) if percent < FULL => {
+        if let Some(disk) = disk.filter(|disk| disk.total > 0) {
+            let percent = disk.free * 100 / disk.total;
+            let below = |(share, bytes)| percent < share && disk.free < bytes;
+            if below(FULL) {
                 ready = false;
                 found.push((Reason::DiskFull, "the data disk is full".to_owned()));
-            }
-            Some(percent) if percent < LOW => {
+            } else if below(LOW) {
                 found.push((Reason::DiskLow, format!("{percent} % of the data disk is free")));
             }
-            _ => {}
         }
         if let Some(text) = slow(node) {
             found.push((Reason::SlowDisk, text));
@@ -94,7 +93,9 @@ mod tests {
     fn every_reason_has_its_code_and_its_words() {
         let well = NodeStatus { role: Role::Follower, leader: Some(2), ..NodeStatus::default() };
         let all_is_well = Standing { ready: true, ..Standing::default() };
-        let disk = |free| Some(Disk { free, total: 1000 });
+        let disk = |free| Some(Disk { free: free << 20, total: 1000 << 20 });
+        let large = Some(Disk { free: 50 << 30, total: 1000 << 30 });
+        assert_eq!(Standing::of(&well, None, large), all_is_well);
         assert_eq!(Standing::of(&well, None, disk(500)), all_is_well);
         let gone = StopReason::Unavailable("the database cannot be reached: refused".into());
         let standing = Standing::of(&well, Some(&gone), None);

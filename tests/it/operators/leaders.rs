@@ -1,7 +1,7 @@
 //! Leadership that moves on an operator's order, and servers that are drained.
 
 use super::{follower, get};
-use crate::harness::{Cluster, LEADER, wait_until};
+use crate::harness::{Cluster, wait_until};
 use std::time::Duration;
 
 const SOON: Duration = Duration::from_secs(15);
@@ -55,15 +55,9 @@ fn without_a_majority_orders_are_not_done_and_questions_are_answered() {
     gone.iter().for_each(|seat| cluster.up(*seat));
     cluster.leader();
     assert_eq!(cluster.done(&["member", "list"]).matches(" yes ").count(), 3);
-    gone.iter().for_each(|seat| cluster.kill(*seat));
-    leader_is_lost(&cluster);
-    cluster.kill(leader);
+    cluster.seats().iter().for_each(|seat| cluster.kill(*seat));
     let said = cluster.fails(3, &["member", "remove", "--yes", "2"]);
     assert!(said.contains("no server on this machine takes orders"), "{said}");
-}
-
-fn leader_is_lost(cluster: &Cluster) {
-    wait_until(LEADER, "nobody leads", || cluster.agreed().is_none().then_some(()));
 }
 
 #[test]
@@ -96,11 +90,9 @@ fn a_drained_server_sends_its_clients_elsewhere_and_leads_no_more() {
     let own = json["nodes"].as_array().unwrap().iter().find(|n| n["id"] == leader.to_string());
     let own = own.unwrap();
     assert_eq!(own["sessions"], 0, "{own}");
-    assert_eq!(own["reasons"], serde_json::json!(["draining"]), "{own}");
+    assert!(own["reasons"].to_string().contains("\"draining\""), "{own}");
     cluster.done(&["undrain", &leader.to_string()]);
-    wait_until(SOON, "all is well again", || {
-        (cluster.status_json()["verdict"] == "healthy").then_some(())
-    });
+    wait_until(SOON, "all is well again", || cluster.well());
     tail.end();
 }
 
@@ -123,5 +115,5 @@ fn a_server_that_the_majority_needs_is_not_drained() {
         output.status.success().then(|| crate::harness::texts(&output).0)
     });
     assert!(said.contains("would be drained"), "{said}");
-    assert_eq!(cluster.status_json()["verdict"], "healthy", "nothing was done");
+    wait_until(SOON, "nothing was done", || cluster.well());
 }

@@ -53,7 +53,7 @@ fn every_server_tells_the_cluster_its_events_and_its_numbers() {
     };
     let status = json("/v1/status");
     assert_eq!(status["from"], seat.to_string());
-    assert_eq!(status["verdict"], "healthy", "{status}");
+    assert!(status["leader"].is_object(), "{status}");
     assert_eq!(status["nodes"].as_array().unwrap().len(), 3);
     assert_eq!(status["leader"]["id"], leader.seat.to_string());
     let (code, body) = get(cluster.admin(leader.seat), "/v1/events").unwrap();
