@@ -2,11 +2,12 @@
 
 use super::document::document;
 use super::judge::{Judgement, Verdict, judge};
+use super::reason::Reason;
 use super::table::table;
 use super::{Cause, Row};
 use crate::chat::ids::ClusterId;
 use crate::wire::message::ServerAddress;
-use crate::wire::statement::Status;
+use crate::wire::statement::{MemberView, Status};
 use bytes::Bytes;
 use std::time::Duration;
 
@@ -188,4 +189,80 @@ fn a_node_that_waits_for_its_database_says_so_and_why() {
     assert_eq!(json["nodes"][0]["storage"]["ok"], true);
     let text = table(&nodes, &judgement);
     assert!(text.ends_with("storage_unavailable (the database␇ is away)"), "{text}");
+}
+
+/// What provokes each reason: who wants a new one must say how it comes about.
+fn provoked(reason: Reason) -> Vec<Row> {
+    let (f, l) = ("follower", "leader");
+    let third = |alter: &dyn Fn(&mut Status)| vec![up(1, f), up(2, l), change(up(3, f), alter)];
+    let says = |code: &str| third(&|s: &mut Status| s.reasons = vec![code.to_owned()]);
+    match reason {
+        Reason::SplitView => vec![up(1, l), up(2, l), up(3, f)],
+        Reason::Diverged => third(&|s| s.hash = Bytes::from_static(&[9])),
+        Reason::NoQuorum => vec![up(2, f), down(1), down(3)],
+        Reason::NoLeader => third(&|s| s.leader = None),
+        Reason::VoterDown => vec![up(1, f), up(2, l), down(3)],
+        Reason::ClusterMismatch => third(&|s| s.cluster = ClusterId([8; 16])),
+        Reason::GenerationMismatch => third(&|s| s.generation = 2),
+        Reason::Stray => {
+            let mut rows = third(&|s| s.raft_id = 77);
+            for row in &mut rows {
+                let member = |seat: u32| MemberView {
+                    raft_id: seat.into(),
+                    server: ServerAddress { seat, ..ServerAddress::default() },
+                    voter: true,
+                    held: false,
+                };
+                let status = row.status.as_mut().unwrap();
+                status.members = (1..=3).map(member).collect();
+                if status.raft_id == 0 {
+                    status.raft_id = status.seat.into();
+                }
+            }
+            rows
+        }
+        Reason::PartialPartition => third(&|s| s.links = vec![2]),
+        Reason::Lagging => {
+            let mut rows = third(&|s| s.applied = 10);
+            rows[1] = change(rows[1].clone(), |s| (s.commit, s.applied) = (5000, 5000));
+            rows
+        }
+        Reason::Flapping => third(&|s| s.elections.changes_15m = 4),
+        Reason::ClockSkew => {
+            let mut rows = third(&|_| {});
+            rows.iter_mut().for_each(|row| row.skew_ms = Some(3));
+            rows[2].skew_ms = Some(-5000);
+            rows
+        }
+        Reason::VersionSkew => third(&|s| s.version = "0.2.0".into()),
+        Reason::StorageUnavailable => vec![up(1, f), up(2, l), waiting(3)],
+        Reason::DiskFull
+        | Reason::DiskLow
+        | Reason::SlowDisk
+        | Reason::ApplyBacklog
+        | Reason::Learner
+        | Reason::Draining => says(reason.code()),
+    }
+}
+
+#[test]
+fn every_reason_is_found_where_it_is_provoked_and_nowhere_else() {
+    for reason in Reason::ALL {
+        let judgement = judge(&provoked(reason));
+        assert!(judgement.reasons.contains(&reason), "{reason:?}: {judgement:?}");
+        assert_eq!(Reason::of(reason.code()), Some(reason));
+        assert!(!reason.advice().is_empty());
+        for other in Reason::ALL.into_iter().filter(|other| *other != reason) {
+            // What follows from it, or comes with it.
+            let follows = matches!(
+                (reason, other),
+                (Reason::NoQuorum, Reason::VoterDown | Reason::NoLeader)
+                    | (Reason::ClusterMismatch | Reason::Stray, Reason::VersionSkew)
+            );
+            let also = judgement.reasons.contains(&other);
+            assert!(!also || follows, "{reason:?} brings {other:?}");
+        }
+    }
+    let well = [up(1, "follower"), up(2, "leader"), up(3, "follower")];
+    assert!(judge(&well).reasons.is_empty());
 }

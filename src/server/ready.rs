@@ -93,7 +93,7 @@ mod tests {
     fn every_reason_has_its_code_and_its_words() {
         let well = NodeStatus { role: Role::Follower, leader: Some(2), ..NodeStatus::default() };
         let all_is_well = Standing { ready: true, ..Standing::default() };
-        let disk = |free| Some(Disk { free: free << 20, total: 1000 << 20 });
+        let disk = |free: u64| Some(Disk { free: free << 20, total: 1000 << 20 });
         let large = Some(Disk { free: 50 << 30, total: 1000 << 30 });
         assert_eq!(Standing::of(&well, None, large), all_is_well);
         assert_eq!(Standing::of(&well, None, disk(500)), all_is_well);

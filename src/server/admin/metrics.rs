@@ -114,6 +114,7 @@ fn of_statement(s: &Status) {
     counter!("rustchat_messages_delivered_total").absolute(s.load.delivered);
     counter!("process_cpu_seconds_total").absolute(s.load.cpu_ms / 1000);
     gauge!("process_resident_memory_bytes").set(float(s.resident_bytes));
+    gauge!("rustchat_clock_seconds").set(seconds(s.now_ms));
     gauge!("process_start_time_seconds").set(seconds(s.now_ms.saturating_sub(s.uptime_ms)));
 }
 
@@ -170,6 +171,7 @@ fn describe() {
         ("rustchat_storage_disk_free_bytes", "Free where its data is"),
         ("rustchat_storage_disk_total_bytes", "In all where its data is"),
         ("rustchat_sessions", "Clients that are logged in here"),
+        ("rustchat_clock_seconds", "Its clock when it was asked, in UNIX time"),
         ("process_resident_memory_bytes", "Resident memory"),
         ("process_start_time_seconds", "When the process started, in UNIX time"),
     ];

@@ -100,9 +100,25 @@ fn numbers(cluster: &Cluster, leader: u32) {
         })
         .sum();
     assert_eq!(sum, 2.0, "alice has sent two messages");
+    // For promtool, which the gate runs on it.
+    std::fs::write(concat!(env!("CARGO_TARGET_TMPDIR"), "/metrics.txt"), &text).unwrap();
+    alerts_know(&text);
     for line in text.lines().filter(|line| line.starts_with("# TYPE rustchat")) {
         let name = line.split(' ').nth(2).unwrap();
         let help = text.lines().any(|l| l.starts_with(&format!("# HELP {name} ")));
         assert!(help, "{name} has no words");
+    }
+}
+
+/// Alerts on a number that no server tells would never be raised.
+fn alerts_know(metrics: &str) {
+    let rules = include_str!("../../../assets/prometheus/rustchat.rules.yml");
+    let letter = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let names = rules.split(|c| !letter(c)).filter(|word| word.starts_with("rustchat_"));
+    let names: std::collections::BTreeSet<&str> = names.collect();
+    assert!(names.len() > 8, "{names:?}");
+    for name in names {
+        let told = metrics.lines().any(|line| line.starts_with(name));
+        assert!(told, "an alert names {name}, which is not in\n{metrics}");
     }
 }
