@@ -3,6 +3,7 @@
 use super::config::ConfigArgs;
 use super::manual::{CompletionsArgs, ManArgs};
 use super::operate::args::{DrainArgs, HealthArgs, LeaderArgs, MemberArgs};
+use super::recover::args::RecoverArgs;
 use super::setting_args::{AFTER_HELP, SettingArgs};
 use crate::config::units::duration;
 use clap::{Args, Parser, Subcommand};
@@ -54,6 +55,8 @@ pub enum Command {
     Completions(CompletionsArgs),
     /// Print the manual, or write a page for every command into a directory
     Man(ManArgs),
+    /// Go on with one server when a majority is lost for good
+    Recover(RecoverArgs),
 }
 
 /// `rustchat serve`.

@@ -15,7 +15,9 @@ mod bench;
 mod chat;
 mod dash;
 mod effective;
+pub mod place;
 mod proto;
+pub mod recover;
 mod reload;
 pub mod send;
 mod serve;
@@ -57,6 +59,7 @@ pub fn run(command: Command) -> Outcome {
         Command::Config(args) => config::run(&args.command),
         Command::Completions(args) => manual::completions(&args),
         Command::Man(args) => manual::pages(&args),
+        Command::Recover(args) => recover::run(&args.command),
     }
 }
 

@@ -36,6 +36,7 @@ mod placement;
 mod power;
 mod python;
 mod reads;
+mod recover;
 mod screen;
 mod send;
 mod service;
