@@ -97,8 +97,10 @@ impl Seeker {
         if answers.is_empty() {
             return Err(Lost::Nobody("no server answers on the network".into()));
         }
-        // The newest answer of a cluster counts.
-        if let Some(wanted) = answers.iter().rev().find(|a| self.is_wanted(a)) {
+        // The newest answer of a cluster counts, and of those of the latest generation: servers
+        // that a recovery left behind may still believe that one of them leads.
+        let wanted = answers.iter().filter(|a| self.is_wanted(a));
+        if let Some(wanted) = wanted.max_by_key(|a| a.generation) {
             return Ok(wanted);
         }
         let names: BTreeSet<_> = answers.iter().map(|a| a.cluster_name.clone()).collect();
@@ -111,8 +113,9 @@ impl Seeker {
             return Err(only(name));
         }
         if self.bound.is_some() {
-            // Made anew under its old name?
-            let same = answers.iter().rev().find(|a| a.cluster_name == self.last_name);
+            // Made anew under its old name, or restored from a backup?
+            let same = answers.iter().filter(|a| a.cluster_name == self.last_name);
+            let same = same.max_by_key(|a| a.generation);
             return same.ok_or_else(|| only(&self.last_name));
         }
         let clusters: BTreeSet<_> = answers.iter().map(|a| a.cluster).collect();
@@ -141,7 +144,8 @@ impl Seeker {
                 }
                 Ok(ServerMsg::Where(found)) if found.leader.is_some() => {
                     deadline = deadline.min(Instant::now() + NEWER);
-                    if best.as_ref().is_none_or(|b| found.term > b.term) {
+                    let rank = |w: &Where| (self.bound == Some(w.cluster), w.generation, w.term);
+                    if best.as_ref().is_none_or(|b| rank(&found) > rank(b)) {
                         best = Some(found);
                     }
                 }
@@ -161,7 +165,10 @@ impl Seeker {
             Some(name) => found.cluster_name == *name,
             // Servers that the user named are meant, whatever was used last.
             None if !self.finding.servers.is_empty() => true,
-            None => self.bound.is_none_or(|bound| bound == found.cluster),
+            // Under the same name it may be restored from a backup; it says so when asked to serve.
+            None => self
+                .bound
+                .is_none_or(|bound| bound == found.cluster || found.cluster_name == self.last_name),
         }
     }
 }

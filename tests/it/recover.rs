@@ -17,6 +17,7 @@ use std::time::Duration;
 over_every_store!(
     one_of_three_goes_on_with_everything_that_it_acknowledged,
     a_recovery_is_refused_wherever_it_could_lose_more,
+    clients_of_a_recovered_cluster_neither_miss_nor_repeat,
 );
 
 /// Refused by a safety check.
@@ -111,6 +112,28 @@ fn receives(person: &Person, at_least: usize) -> Vec<String> {
     said.into_iter().map(|said| said.text).collect()
 }
 
+/// Servers 1 and 2 wake up with their old data: refused, and they stop before they could agree
+/// with each other.
+fn old_servers_are_refused(cluster: &mut Cluster, term: u64) {
+    for seat in [1, 2] {
+        let old = cluster.node(seat).data.with_extension("old");
+        if old.exists() {
+            copy(&old, &cluster.node(seat).data.clone());
+        }
+        cluster.up(seat);
+    }
+    for seat in [1, 2] {
+        let status = cluster.node(seat).ended(SOON);
+        let log = cluster.node(seat).wrote("log");
+        assert_eq!(status.code(), Some(DAMAGED), "{log}");
+        assert!(log.contains("generation_mismatch"), "{log}");
+        assert!(log.contains("generation 1") && log.contains("generation 2"), "{log}");
+        assert!(log.contains("--rejoin"), "{log}");
+    }
+    let now = wait_until(LEADER, "seat 3 leads still", || cluster.agreed_among(&[3]));
+    assert_eq!((now.seat, now.term), (3, term), "the old servers changed nothing");
+}
+
 fn one_of_three_goes_on_with_everything_that_it_acknowledged(stores: Stores) {
     let mut cluster = stores.start(3);
     cluster.leader();
@@ -152,24 +175,7 @@ fn one_of_three_goes_on_with_everything_that_it_acknowledged(stores: Stores) {
     }
     assert_eq!(had.len(), texts.len(), "none twice");
 
-    // The old servers wake up: refused, and they stop before they could agree with each other.
-    for seat in [1, 2] {
-        let old = cluster.node(seat).data.with_extension("old");
-        if old.exists() {
-            copy(&old, &cluster.node(seat).data.clone());
-        }
-        cluster.up(seat);
-    }
-    for seat in [1, 2] {
-        let status = cluster.node(seat).ended(SOON);
-        let log = cluster.node(seat).wrote("log");
-        assert_eq!(status.code(), Some(DAMAGED), "{log}");
-        assert!(log.contains("generation_mismatch"), "{log}");
-        assert!(log.contains("generation 1") && log.contains("generation 2"), "{log}");
-        assert!(log.contains("--rejoin"), "{log}");
-    }
-    let now = wait_until(LEADER, "seat 3 leads still", || cluster.agreed_among(&[3]));
-    assert_eq!((now.seat, now.term), (3, leader.term), "the old servers changed nothing");
+    old_servers_are_refused(&mut cluster, leader.term);
 
     // New disks join, and the cluster is one of three voters again.
     for seat in [1, 2] {
@@ -226,9 +232,60 @@ fn a_recovery_is_refused_wherever_it_could_lose_more(stores: Stores) {
     // Nothing was changed by all that: the three are the cluster that they were.
     cluster.start_all();
     cluster.leader();
+    wait_for_voters(&cluster, 3);
     alice.send("bob", &["four"]);
     assert_eq!(cluster.same_state().len(), 3);
     cluster.kill_all();
     let said = recover(&mut cluster, behind, &less, &id, REFUSED);
     assert!(said.contains("has changed since the plan was made"), "{said}");
+}
+
+fn clients_of_a_recovered_cluster_neither_miss_nor_repeat(stores: Stores) {
+    let mut cluster = stores.start(3);
+    cluster.leader();
+    let (alice, bob) = (cluster.person("alice"), cluster.person("bob"));
+    bob.register();
+    let kept = alice.send("bob", &["kept 1", "kept 2", "kept 3"]);
+    assert_eq!(receives(&bob, 3), ["kept 1", "kept 2", "kept 3"]);
+    // Dave stays where he is, through all that follows.
+    let dave = cluster.person("dave");
+    dave.register();
+    let live = dave.tail();
+    alice.send("dave", &["kept 4"]);
+    live.wait_for(1, SOON);
+    cluster.same_state();
+    // What two servers acknowledge without the third is lost with them.
+    cluster.kill(3);
+    cluster.leader();
+    let lost = alice.send("bob", &["lost 1", "lost 2"]);
+    assert_eq!(receives(&bob, 2), ["lost 1", "lost 2"]);
+    alice.send("dave", &["lost 3"]);
+    live.wait_for(2, SOON);
+    let carol = cluster.person("carol");
+    carol.send("bob", &["lost too"]);
+    cluster.kill_all();
+
+    let file = plan(&mut cluster, 3, "n3.plan");
+    let id = read(&file)["cluster"].as_str().unwrap().to_owned();
+    recover(&mut cluster, 3, &file, &id, 0);
+    cluster.up(3);
+    wait_until(LEADER, "seat 3 leads alone", || cluster.agreed_among(&[3]));
+    // Alice's device had numbers that the cluster does not know any more: they are not used for
+    // other messages, not even in the same place.
+    let sent = alice.send("bob", &["new 1", "new 2"]);
+    assert_eq!(sent[0].seq, lost[0].seq, "in the place of a lost one");
+    assert!(lost.iter().all(|lost| sent.iter().all(|new| new.id != lost.id)), "{sent:?} {lost:?}");
+    assert_eq!(kept.len(), 3);
+    assert_eq!(receives(&bob, 2), ["new 1", "new 2"]);
+    alice.send("dave", &["new 3"]);
+    live.wait_for(3, SOON);
+    let heard: Vec<_> = live.end().into_iter().map(|said| said.text).collect();
+    assert_eq!(heard, ["kept 4", "lost 3", "new 3"]);
+    for home in [bob.home(), dave.home()] {
+        let log = std::fs::read_to_string(home.join("tail.log")).unwrap();
+        assert!(log.contains("recovered from what one server had"), "{log}");
+    }
+    // Carol was registered by servers that are lost: she is again, and her conversation is new.
+    carol.send("bob", &["carol again"]);
+    assert_eq!(receives(&bob, 1), ["carol again"]);
 }

@@ -20,6 +20,7 @@ fn identity(token: Option<Bytes>, password: Option<&str>, register: bool) -> Ide
         device: ALICE,
         token,
         cluster: None,
+        generation: None,
         done: 0,
         had: BTreeMap::new(),
     }
