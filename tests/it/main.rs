@@ -13,6 +13,7 @@ mod harness;
 mod support;
 
 mod accounts;
+mod backup;
 mod cli;
 mod conversation;
 mod damage;

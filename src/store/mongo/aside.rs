@@ -34,6 +34,17 @@ pub async fn move_aside(place: &Place) -> Result<Option<String>, StoreError> {
     Ok(Some(format!("{}.{prefix}", db.name())))
 }
 
+/// Whether a node may be made in the database: there is none, and nothing of another program
+/// that would get into its way.
+///
+/// # Errors
+/// As [`super::open`].
+pub async fn is_empty(place: &Place) -> Result<bool, StoreError> {
+    let db = Db::new(Db::parse(&place.url).await?, &database_name(place))?;
+    let names = db.collections().await?;
+    Ok(names.iter().all(|name| name.starts_with(ASIDE) || name.starts_with("system.")))
+}
+
 /// Documents copied at a time.
 const COPY: usize = 500;
 
