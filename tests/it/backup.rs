@@ -3,6 +3,8 @@
 
 use crate::harness::{Cluster, Person, Said, Stores, over_every_store, program, texts, wait_until};
 use serde_json::Value;
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Output;
@@ -112,6 +114,54 @@ fn a_stopped_server_is_backed_up_and_nothing_is_overwritten(stores: Stores) {
     cluster.up(1);
     cluster.leader();
     assert_eq!(bob.tail().wait_for(300, SOON).len(), 300);
+}
+
+/// A server whose admin port gives one answer, whatever it is asked.
+fn answers(answer: Vec<u8>) -> (String, std::thread::JoinHandle<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let asked = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut asked = [0; 1024];
+        let count = stream.read(&mut asked).unwrap();
+        // Who has heard enough may close the connection.
+        drop(stream.write_all(&answer));
+        String::from_utf8_lossy(&asked[..count]).into_owned()
+    });
+    (address, asked)
+}
+
+/// What `create` makes of the answer of a running server.
+#[test]
+fn what_a_running_server_sends_counts_only_when_it_is_whole() {
+    let mut cluster = Cluster::start(1);
+    cluster.leader();
+    cluster.person("alice").send("alice", &["a note"]);
+    cluster.kill(1);
+    let (file, _) = create(&mut cluster, 1, "cluster.backup", 0);
+    let whole = std::fs::read(&file).unwrap();
+    let ok = [b"HTTP/1.0 200 OK\r\nserver: x\r\n\r\n".as_slice(), &whole].concat();
+    let late = b"HTTP/1.1 503 Service Unavailable\r\n\r\nno majority answers".to_vec();
+    let cut = ok[..ok.len() - 5].to_vec();
+    let fetched = cluster.home().join("fetched.backup");
+    for (answer, stale, code) in [(late, false, 69), (cut, true, DAMAGED), (ok, true, 0)] {
+        let (address, asked) = answers(answer);
+        let mut words = vec!["backup", "create", "--node", &address];
+        words.extend(stale.then_some("--stale-ok"));
+        words.push("--out");
+        ends(&rustchat(&cluster, &words, &fetched), code);
+        let asked = asked.join().unwrap();
+        let query = if stale { "?stale=1" } else { "" };
+        assert!(asked.starts_with(&format!("GET /v1/backup{query} HTTP/1.")), "{asked}");
+        assert_eq!(fetched.exists(), code == 0);
+    }
+    assert_eq!(std::fs::read(&fetched).unwrap(), whole);
+    let parts = std::fs::read_dir(cluster.home()).unwrap().map(Result::unwrap);
+    let parts = parts.filter(|file| file.file_name().to_string_lossy().ends_with(".part"));
+    assert_eq!(parts.count(), 0, "nothing half-written is left");
+    let nobody = cluster.address(1).to_string();
+    let words = ["backup", "create", "--node", &nobody, "--out"];
+    ends(&rustchat(&cluster, &words, &cluster.home().join("no.backup")), 3);
 }
 
 /// What the person hears until `last` is among it.

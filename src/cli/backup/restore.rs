@@ -101,6 +101,10 @@ async fn empty(
                     return refuse("the database");
                 }
                 *moved = mongo::move_aside(place).await.map_err(refused)?;
+                if moved.is_none() {
+                    let text = "the database holds something else than a server's data";
+                    return Err(Failure::text(Kind::Refused, text));
+                }
             }
             Ok(Arc::new(mongo::open(place).await.map_err(refused)?))
         }

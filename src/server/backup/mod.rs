@@ -16,6 +16,8 @@ mod online;
 mod restore;
 mod source;
 mod stopped;
+#[cfg(test)]
+mod tests;
 
 pub use check::{Checked, check, inspect};
 pub use manifest::{Counts, Head, Member, Place};
