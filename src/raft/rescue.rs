@@ -94,12 +94,12 @@ pub async fn recover(
     Ok(Rescued { last, uncommitted, end: id(2) })
 }
 
-/// One voter; the others' places are known, but nobody's directory is theirs.
+/// One voter; the others' places are known, but nobody's directory is theirs. So two servers that
+/// were both made the only voter, by mistake, refuse each other.
 fn alone(old: Membership, own: &Identity) -> Membership {
     let members = old.members.into_iter().map(|member| {
         let own_place = member.raft_id == own.raft_id;
-        let incarnation = if own_place { Some(own.incarnation) } else { member.incarnation };
-        Member { incarnation: incarnation.or(Some(NOBODY)), ..member }
+        Member { incarnation: Some(if own_place { own.incarnation } else { NOBODY }), ..member }
     });
     Membership { configs: vec![vec![own.raft_id]], members: members.collect() }
 }

@@ -289,3 +289,28 @@ fn clients_of_a_recovered_cluster_neither_miss_nor_repeat(stores: Stores) {
     carol.send("bob", &["carol again"]);
     assert_eq!(receives(&bob, 1), ["carol again"]);
 }
+
+/// Each of two servers was made the only voter: they never become one cluster.
+#[test]
+fn two_servers_that_were_recovered_by_mistake_refuse_each_other() {
+    let mut cluster = Cluster::start(3);
+    cluster.leader();
+    cluster.person("alice").send("alice", &["a note"]);
+    cluster.same_state();
+    cluster.kill_all();
+    for seat in [1, 3] {
+        let file = plan(&mut cluster, seat, &format!("n{seat}.plan"));
+        let id = read(&file)["cluster"].as_str().unwrap().to_owned();
+        recover(&mut cluster, seat, &file, &id, 0);
+        cluster.up(seat);
+    }
+    let down = wait_until(SOON, "one of them ends", || {
+        [1, 3].into_iter().find(|seat| !cluster.node(*seat).runs())
+    });
+    let status = cluster.node(down).ended(SOON);
+    let log = cluster.node(down).wrote("log");
+    assert_eq!(status.code(), Some(DAMAGED), "{log}");
+    assert!(log.contains("--rejoin"), "{log}");
+    cluster.node(down).start(&["--rejoin"]);
+    wait_for_voters(&cluster, 2);
+}
