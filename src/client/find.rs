@@ -172,3 +172,33 @@ impl Seeker {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(cluster: u8, name: &str, generation: u64) -> Answer {
+        Answer {
+            version: 1,
+            nonce: [0; 16],
+            cluster_name: name.into(),
+            cluster: ClusterId([cluster; 16]),
+            generation,
+            leader: ServerAddress::default(),
+            members: Vec::new(),
+            signature: bytes::Bytes::new(),
+        }
+    }
+
+    #[test]
+    fn the_latest_generation_counts_whoever_answers_last() {
+        let bound = Some(ClusterId([1; 16]));
+        let seeker = Seeker { bound, last_name: "west".into(), ..Seeker::default() };
+        let all = [answer(1, "west", 2), answer(1, "west", 1), answer(7, "east", 9)];
+        assert_eq!(seeker.choose(&all).unwrap().generation, 2);
+        // Restored from a backup it has another id, and the old name.
+        let all = [answer(7, "east", 9), answer(2, "west", 1)];
+        assert_eq!(seeker.choose(&all).unwrap().cluster, ClusterId([2; 16]));
+        assert!(seeker.choose(&all[..1]).is_err());
+    }
+}
