@@ -12,6 +12,7 @@ use crate::config;
 use crate::server::backup::of_stopped;
 use crate::store::check::{self, Where};
 use crate::store::{Store, embedded, mongo};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use tokio::task::spawn_blocking;
 
@@ -28,7 +29,11 @@ pub fn run(args: &CreateArgs) -> Outcome {
         return Ok(end);
     }
     target.sync()?;
-    let checked = verify(target.part())?;
+    let checked = verify(target.part()).map_err(|why| {
+        let sent = args.data.is_none() && args.store.is_none() && why.kind == Kind::Data;
+        // The server stopped meanwhile, or the connection broke: what it has is not damaged.
+        if sent { Failure { kind: Kind::Again, ..why } } else { why }
+    })?;
     target.keep()?;
     say(&format!("{}: ok, {}", args.out.display(), summary(&checked)))
 }
@@ -80,10 +85,18 @@ async fn write(store: Arc<dyn Store>, target: &mut Target) -> Result<(), Failure
 
 async fn from_running(args: &CreateArgs, target: &mut Target) -> Outcome {
     let addresses = addresses(args)?;
+    let mut unavailable = None;
     for address in &addresses {
-        if fetch::fetch(address, args.stale_ok, target).await? {
-            return Ok(End::Done);
+        match fetch::fetch(address, args.stale_ok, target).await {
+            Ok(true) => return Ok(End::Done),
+            Ok(false) => {}
+            // Cut off, or waiting for its database: another one may not be.
+            Err(why) if why.kind == Kind::Unavailable => unavailable = Some(why),
+            Err(why) => return Err(why),
         }
+    }
+    if let Some(why) = unavailable {
+        return Err(why);
     }
     let text = format!("no server answers at {}", addresses.join(", "));
     // Where standard error is gone, there is nobody left to tell.
@@ -103,7 +116,12 @@ fn addresses(args: &CreateArgs) -> Result<Vec<String>, Failure> {
         Some(file) => config::read(&file)?,
         None => config::single(),
     };
-    let admin = |node: &config::Node| Some(format!("{}:{}", node.listen, node.admin?));
+    // As `serve` listens there: on its own address where that is a loopback one.
+    let ip = |node: &config::Node| {
+        let own = node.listen.parse::<IpAddr>().ok().filter(IpAddr::is_loopback);
+        own.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
+    };
+    let admin = |node: &config::Node| Some(SocketAddr::new(ip(node), node.admin?).to_string());
     let all: Vec<_> = nodes.nodes.iter().filter_map(admin).collect();
     if all.is_empty() {
         let text = "no server in nodes.conf has an admin port; name one with --node HOST:PORT, \
