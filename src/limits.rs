@@ -49,6 +49,12 @@ pub const READS_WAITING: usize = 4096;
 pub const READ_TIME: Duration = Duration::from_secs(5);
 /// Bytes of rows in one page of a snapshot, unless one value alone is larger.
 pub const SNAPSHOT_PAGE: usize = 512 * 1024;
+/// A backup is sent within this time.
+pub const BACKUP_TIME: Duration = Duration::from_secs(6 * 3600);
+/// Longest piece of a backup, in bytes: a page of a snapshot, of which one value may be larger.
+pub const BACKUP_PIECE: usize = 64 * 1024 * 1024;
+/// Ids of earlier clusters that a cluster restored from a backup remembers.
+pub const FORMER_CLUSTERS: usize = 8;
 /// Commands waiting at the leader for a place in an entry.
 pub const PROPOSALS: usize = 4096;
 /// Bytes of the commands that wait.

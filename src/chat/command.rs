@@ -25,6 +25,15 @@ pub enum Command {
     Marks(Vec<Advance>),
     /// Raises the format of the replicated state, once all voters support it.
     SetFormat(u32),
+    /// Written by an operator's recovery, when a majority was lost for good: the cluster goes on
+    /// with what one server had. Of no effect where the generation is not a later one.
+    Recover {
+        /// The new generation.
+        generation: u64,
+        /// Numbers of users and conversations that are left out: those behind them may have
+        /// been given away by the servers that are lost.
+        skip: u64,
+    },
 }
 
 /// A registration. Repeating it with the same device is answered like the first time.

@@ -62,6 +62,7 @@ impl State {
                 Command::SetFormat(format) => {
                     self.meta.format = self.meta.format.max((*format).min(FORMAT));
                 }
+                Command::Recover { generation, skip } => self.recover(at_ms, *generation, *skip),
             }
         }
         changes.finish(self)
@@ -191,6 +192,12 @@ impl State {
         }
         let marks = self.conversations.remove(&row.id).map(|room| room.marks).unwrap_or_default();
         self.conversations.insert(row.id, Room { row, marks });
+    }
+
+    fn recover(&mut self, at_ms: u64, generation: u64, skip: u64) {
+        if generation > self.meta.generation {
+            self.meta.begin(generation, at_ms, skip);
+        }
     }
 
     fn found(&mut self, changes: &mut Changes, cluster: ClusterId, name: &str) {

@@ -353,3 +353,34 @@ fn a_group_that_does_not_exist_leaves_no_trace() {
         assert_eq!(state.sent(device, group), None);
     }
 }
+
+#[test]
+fn a_recovery_begins_a_generation_once_and_leaves_numbers_out() {
+    let mut state = State::default();
+    state.apply(1000, &[Command::Found { cluster: CLUSTER, name: "west".into() }]);
+    let register = |name: &str, number| {
+        Command::Register(Register {
+            name: name.into(),
+            password_hash: "hash".into(),
+            device: device(number),
+            token_hash: [number; 32],
+            device_key: Bytes::new(),
+        })
+    };
+    state.apply(2000, &[register("alice", 1)]);
+    let recover = Command::Recover { generation: 2, skip: 1_000_000 };
+    let applied = state.apply(500, std::slice::from_ref(&recover));
+    assert!(matches!(&applied.writes[..], [Write::Meta(_)]), "{applied:?}");
+    let meta = state.meta().clone();
+    assert_eq!(
+        (meta.generation, meta.last_user, meta.last_conversation),
+        (2, 1_000_001, 1_000_000)
+    );
+    assert_eq!(meta.began_ms, meta.last_at_ms, "by the time of the log, which never goes back");
+    // The same entry again, as after a recovery that was begun twice, and an older one.
+    state.apply(3000, &[recover, Command::Recover { generation: 1, skip: 7 }]);
+    let again = state.meta();
+    assert_eq!((again.last_user, again.began_ms), (meta.last_user, meta.began_ms));
+    state.apply(4000, &[register("bob", 2)]);
+    assert_eq!(state.meta().last_user, 1_000_002);
+}

@@ -42,7 +42,7 @@ pub struct Meta {
     pub cluster: ClusterId,
     /// The cluster's name.
     pub name: String,
-    /// Raised by a restore or a recovery.
+    /// 1 at first; raised by a recovery.
     pub generation: u64,
     /// Format of the replicated state.
     pub format: u32,
@@ -52,6 +52,22 @@ pub struct Meta {
     pub last_conversation: u64,
     /// Time of the last entry, in milliseconds of UNIX time.
     pub last_at_ms: u64,
+    /// When this generation began, by the time of the log; 0 for the first one.
+    pub began_ms: u64,
+    /// Ids that the cluster had before it was restored from a backup, oldest first; at most
+    /// [`crate::limits::FORMER_CLUSTERS`].
+    pub former: Vec<ClusterId>,
+}
+
+impl Meta {
+    /// Begins a generation at `at_ms`, in which the next `skip` numbers of users and
+    /// conversations are left out.
+    pub const fn begin(&mut self, generation: u64, at_ms: u64, skip: u64) {
+        self.generation = generation;
+        self.began_ms = at_ms;
+        self.last_user = self.last_user.saturating_add(skip);
+        self.last_conversation = self.last_conversation.saturating_add(skip);
+    }
 }
 
 /// A user.

@@ -1,8 +1,10 @@
 //! What can be typed, as clap reads it. It must not know what the commands do.
 
+use super::backup::args::BackupArgs;
 use super::config::ConfigArgs;
 use super::manual::{CompletionsArgs, ManArgs};
 use super::operate::args::{DrainArgs, HealthArgs, LeaderArgs, MemberArgs};
+use super::recover::args::RecoverArgs;
 use super::setting_args::{AFTER_HELP, SettingArgs};
 use crate::config::units::duration;
 use clap::{Args, Parser, Subcommand};
@@ -54,6 +56,10 @@ pub enum Command {
     Completions(CompletionsArgs),
     /// Print the manual, or write a page for every command into a directory
     Man(ManArgs),
+    /// Back a cluster up into a file, look at one, and start a new cluster from one
+    Backup(BackupArgs),
+    /// Go on with one server when a majority is lost for good
+    Recover(RecoverArgs),
 }
 
 /// `rustchat serve`.

@@ -11,11 +11,14 @@ pub mod outcome;
 pub mod setting_args;
 pub mod signals;
 
+pub mod backup;
 mod bench;
 mod chat;
 mod dash;
 mod effective;
+pub mod place;
 mod proto;
+pub mod recover;
 mod reload;
 pub mod send;
 mod serve;
@@ -57,6 +60,8 @@ pub fn run(command: Command) -> Outcome {
         Command::Config(args) => config::run(&args.command),
         Command::Completions(args) => manual::completions(&args),
         Command::Man(args) => manual::pages(&args),
+        Command::Backup(args) => backup::run(&args.command),
+        Command::Recover(args) => recover::run(&args.command),
     }
 }
 

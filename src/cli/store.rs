@@ -2,24 +2,20 @@
 //! server. It knows how entries are laid out, so that the store need not.
 
 use super::args::StoreCommand;
-use super::connect::nodes_file;
 use super::outcome::{End, Failure, Kind, Outcome};
+use super::place;
 use crate::chat::command::Command;
-use crate::chat::ids::ClusterId;
-use crate::config::{self, StoreUrl, seat};
 use crate::store::StoreError;
-use crate::store::check::{self, Replay, Report, Where};
-use crate::store::mongo::Place;
+use crate::store::check::{self, Replay, Report};
 use crate::store::record::LogEntry;
 use crate::wire::log::decode_command;
 use crate::wire::raft::{Batch, Payload};
 use std::io::{self, BufWriter, Write};
-use std::path::Path;
 
 /// Checks, and with `--dump` prints what is there.
 pub fn run(command: &StoreCommand) -> Outcome {
     let StoreCommand::Check { dump, dir, store, node, nodes } = command;
-    let place = place(dir.as_deref(), store.as_deref(), *node, nodes.as_deref())?;
+    let place = place::find(dir.as_deref(), store.as_deref(), *node, nodes.as_deref())?;
     let mut out = BufWriter::new(io::stdout().lock());
     let report = if *dump {
         check::check(&place, &mut out, &commands, true)?
@@ -35,38 +31,8 @@ pub fn run(command: &StoreCommand) -> Outcome {
     }
 }
 
-/// A directory, or the database that `serve` with the same options would use.
-fn place(
-    dir: Option<&Path>,
-    store: Option<&str>,
-    node: Option<u32>,
-    nodes: Option<&Path>,
-) -> Result<Where, Failure> {
-    if let Some(dir) = dir {
-        return Ok(Where::Directory(dir.to_owned()));
-    }
-    let nodes = match nodes_file(nodes) {
-        Some(file) => config::read(&file)?,
-        None => config::single(),
-    };
-    let own = seat::find(&nodes, node, &seat::System)?;
-    let store = match store.map(StoreUrl::parse) {
-        Some(store) => store.map_err(|why| Failure::usage(format!("--store: {why}")))?,
-        None => nodes.store.clone(),
-    };
-    Ok(match store {
-        StoreUrl::Embedded => Where::Directory(config::dirs::data(&nodes.cluster, own.seat)?),
-        StoreUrl::Mongo(url) => Where::Database(Place {
-            url,
-            cluster_name: nodes.cluster.clone(),
-            cluster: nodes.cluster_id.map(ClusterId),
-            seat: own.seat,
-        }),
-    })
-}
-
 /// The time and the commands in an entry; none in an entry of Raft itself.
-fn commands(entry: &LogEntry) -> Result<(u64, Vec<Command>), StoreError> {
+pub(super) fn commands(entry: &LogEntry) -> Result<(u64, Vec<Command>), StoreError> {
     let index = entry.id.index;
     let wrong = |why| StoreError::Corrupt(format!("entry {index} of the log: {why}"));
     let Payload::Batch(batch) = Payload::decode(entry.payload.clone()).map_err(wrong)? else {

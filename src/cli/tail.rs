@@ -59,18 +59,26 @@ async fn exists(client: Client, name: Option<String>) -> Failure {
 
 async fn print_all(talk: &mut Talk, with: Option<&str>, json: bool) -> Outcome {
     let mut out = BufWriter::new(io::stdout());
+    let mut before = Before::default();
     loop {
         let mut event = Some(talk.next().await?);
         let mut printed = BTreeMap::new();
         let mut left = TOGETHER;
         while let Some(next) = event.take() {
+            if let ClientEvent::Restored { began_ms, had, .. } = &next {
+                before = Before::new(*began_ms, had, &std::mem::take(&mut printed));
+                talk.client.forget_have()?;
+            }
             if let ClientEvent::Messages(run) = next
                 && with.is_none_or(|name| talk.is_with(run.conversation, name))
             {
-                if gone(print(&mut out, talk, &run, json))? {
+                let (conversation, last) = (run.conversation, run.last_seq());
+                if let Some(run) = before.new_in(run)
+                    && gone(print(&mut out, talk, &run, json))?
+                {
                     return Ok(End::Done);
                 }
-                printed.insert(run.conversation, run.last_seq());
+                printed.insert(conversation, last);
             }
             left -= 1;
             if left > 0 {
@@ -81,6 +89,42 @@ async fn print_all(talk: &mut Talk, with: Option<&str>, json: bool) -> Outcome {
             return Ok(End::Done);
         }
         note(&talk.client, &printed)?;
+    }
+}
+
+/// What was printed of a cluster that has since gone on from an earlier time: what it still has
+/// of that comes again under the same seqs, and is not printed twice.
+#[derive(Default)]
+struct Before {
+    began_ms: u64,
+    had: BTreeMap<ConversationId, u64>,
+}
+
+impl Before {
+    fn new(
+        began_ms: u64,
+        had: &BTreeMap<ConversationId, u64>,
+        printed: &BTreeMap<ConversationId, u64>,
+    ) -> Self {
+        let mut had = had.clone();
+        for (id, seq) in printed {
+            let known = had.entry(*id).or_default();
+            *known = (*known).max(*seq);
+        }
+        Self { began_ms, had }
+    }
+
+    /// What was not printed of a run, if there is any.
+    fn new_in(&self, mut run: Run) -> Option<Run> {
+        let had = self.had.get(&run.conversation).copied().unwrap_or_default();
+        if run.at_ms >= self.began_ms || had < run.first_seq {
+            return Some(run);
+        }
+        let known = (had + 1 - run.first_seq).min(run.count());
+        run.bodies.drain(..usize::try_from(known).unwrap_or(usize::MAX));
+        run.first_seq += known;
+        run.first_number += known;
+        (!run.bodies.is_empty()).then_some(run)
     }
 }
 

@@ -26,6 +26,8 @@ pub struct Talk {
     /// Own messages up to this number are of earlier processes.
     pub earlier: u64,
     events: Receiver<ClientEvent>,
+    /// The events from before the login were taken.
+    live: bool,
     /// Events from before the login was through.
     first: VecDeque<ClientEvent>,
     conversations: BTreeMap<ConversationId, ConversationInfo>,
@@ -61,19 +63,21 @@ impl Talk {
         let (client, mut events) = Client::start(config)?;
         // Before the first message arrives: what this program does not print is not delivered.
         client.mark_by_hand();
-        let earlier = client.last_number();
         let mut first = VecDeque::new();
         let mut complained = None;
         while let Some(event) = events.recv().await {
             match &event {
                 ClientEvent::Connection(Connection::Ready { user, .. }) => {
                     let (me, conversations) = (*user, BTreeMap::new());
+                    // Not before: a restored cluster may have made other numbers of them.
+                    let earlier = client.last_number();
                     return Ok(Self {
                         client,
                         me,
                         name,
                         earlier,
                         events,
+                        live: false,
                         first,
                         conversations,
                         complained,
@@ -81,6 +85,10 @@ impl Talk {
                 }
                 ClientEvent::Connection(Connection::Failed(why)) => return Err(why.clone()),
                 ClientEvent::Connection(connection) => complain(connection, &mut complained),
+                ClientEvent::Restored { backup, .. } => {
+                    tell_restored(*backup);
+                    first.push_back(event);
+                }
                 _ => first.push_back(event),
             }
         }
@@ -94,7 +102,10 @@ impl Talk {
     pub async fn next(&mut self) -> Result<ClientEvent, Failure> {
         let event = match self.first.pop_front() {
             Some(event) => event,
-            None => self.events.recv().await.ok_or(ClientError::Closed)?,
+            None => {
+                self.live = true;
+                self.events.recv().await.ok_or(ClientError::Closed)?
+            }
         };
         self.note(&event)?;
         Ok(event)
@@ -105,7 +116,9 @@ impl Talk {
     /// # Errors
     /// The client has ended.
     pub fn try_next(&mut self) -> Result<Option<ClientEvent>, Failure> {
-        let event = self.first.pop_front().or_else(|| self.events.try_recv().ok());
+        let event = self.first.pop_front();
+        self.live |= event.is_none();
+        let event = event.or_else(|| self.events.try_recv().ok());
         if let Some(event) = &event {
             self.note(event)?;
         }
@@ -119,6 +132,7 @@ impl Talk {
             }
             ClientEvent::Connection(Connection::Failed(why)) => return Err(why.clone().into()),
             ClientEvent::Connection(connection) => complain(connection, &mut self.complained),
+            ClientEvent::Restored { backup, .. } if self.live => tell_restored(*backup),
             _ => {}
         }
         Ok(())
@@ -166,6 +180,17 @@ fn complain(connection: &Connection, complained: &mut Option<String>) {
         }
         _ => {}
     }
+}
+
+/// Says that the cluster went on from an earlier time.
+fn tell_restored(backup: bool) {
+    let how = if backup { "restored from a backup" } else { "recovered from what one server had" };
+    let text = format!(
+        "rustchat: the cluster was {how}: messages that it had acknowledged since are gone; \
+         what is unread comes again"
+    );
+    // Where standard error is gone, there is nobody left to tell.
+    drop(writeln!(io::stderr().lock(), "{text}"));
 }
 
 /// A message as `--json` prints it: one object, one line.

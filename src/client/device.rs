@@ -25,6 +25,8 @@ pub struct Device {
     pub id: DeviceId,
     /// The cluster that knows it, once there is one.
     pub cluster: Option<ClusterId>,
+    /// The generation of it in which the device was last used; `None`: the first one.
+    pub generation: Option<u64>,
     /// What proves who it is.
     pub token: Option<Bytes>,
     /// Highest seq that was printed, per conversation.
@@ -58,6 +60,8 @@ struct Identity {
     cluster: Option<String>,
     #[serde(default)]
     cluster_name: Option<String>,
+    #[serde(default)]
+    generation: Option<u64>,
 }
 
 impl Device {
@@ -67,6 +71,7 @@ impl Device {
         let device = Self {
             id: id.unwrap_or_else(random),
             cluster: None,
+            generation: None,
             token: None,
             have: BTreeMap::new(),
             place: None,
@@ -126,6 +131,7 @@ impl Device {
         let id = identity.as_ref().and_then(|i| DeviceId::parse(&i.device));
         let mut device = Self {
             id: id.unwrap_or_else(random),
+            generation: identity.as_ref().and_then(|i| i.generation),
             cluster: identity.and_then(|i| ClusterId::parse(&i.cluster?)),
             token: read_token(&dir.join("token"))?,
             have: read_have(&dir.join("have.json"))?,
@@ -144,12 +150,13 @@ impl Device {
         Ok(Some((device, Outbox::open(&outbox)?)))
     }
 
-    /// Remembers which cluster knows the device.
+    /// Remembers which cluster knows the device, in which of its generations.
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn bind(&mut self, cluster: ClusterId, name: &str) -> io::Result<()> {
+    pub fn bind(&mut self, cluster: ClusterId, generation: u64, name: &str) -> io::Result<()> {
         self.cluster = Some(cluster);
+        self.generation = Some(generation);
         self.save_identity(Some(name))
     }
 
@@ -160,6 +167,7 @@ impl Device {
     pub fn renew(&mut self) -> io::Result<()> {
         self.id = random();
         self.cluster = None;
+        self.generation = None;
         self.set_token(None)?;
         self.save_have(BTreeMap::new())?;
         self.save_identity(None)
@@ -205,6 +213,7 @@ impl Device {
             device: self.id.to_string(),
             cluster: self.cluster.map(|c| c.to_string()),
             cluster_name: cluster_name.map(str::to_owned),
+            generation: self.generation,
         };
         replace(&place.dir.join("device.json"), &json(&identity), Keep::Synced)
     }

@@ -42,19 +42,38 @@ impl Session {
         if welcome.version != wire::VERSION {
             return self.fail(ClientError::Refused(Refusal::Version));
         }
-        if self.identity.cluster.is_some_and(|known| known != welcome.cluster) {
+        let known = self.identity.cluster;
+        let same = known == Some(welcome.cluster);
+        let restored = known.is_some_and(|known| !same && welcome.former.contains(&known));
+        if known.is_some() && !same && !restored {
             return self.on_other_cluster(&format!("this is the cluster {}", welcome.cluster_name));
         }
+        let before = self.identity.generation.unwrap_or(1);
+        if same && welcome.generation < before {
+            let text = "this server was left behind when its cluster was recovered";
+            return self.close(None, text);
+        }
+        if restored || (same && welcome.generation > before) {
+            self.begin_again(restored, welcome.began_ms);
+        }
         self.identity.cluster = Some(welcome.cluster);
+        self.identity.generation = Some(welcome.generation);
         self.cluster = welcome.cluster;
         self.cluster_name.clone_from(&welcome.cluster_name);
-        self.on_generation(welcome.generation);
+        self.generation = welcome.generation;
         self.seat = welcome.seat;
-        self.out.push_back(Output::Known(Known {
+        let known = Known {
             cluster: welcome.cluster,
             name: welcome.cluster_name,
+            generation: welcome.generation,
             servers: welcome.servers,
-        }));
+        };
+        if self.began.is_some() {
+            // Not before all that follows from it is done.
+            self.news = Some(known);
+        } else {
+            self.out.push_back(Output::Known(known));
+        }
         self.event(ClientEvent::Cluster(welcome.state));
         let login_ms = u64::try_from(limits::LOGIN_TIME.as_millis()).unwrap_or(u64::MAX);
         self.deadline = now + login_ms;

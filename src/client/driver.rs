@@ -63,6 +63,7 @@ impl Driver {
             device: device.id,
             token: device.token.clone(),
             cluster: device.cluster,
+            generation: device.generation,
             done: shared.outbox().done(),
             had: device.have.clone(),
         };
@@ -229,6 +230,17 @@ impl Driver {
                 }
                 Output::Known(known) => self.remember(&known)?,
                 Output::Renew => self.renew()?,
+                Output::Began { restored: backup, began_ms } => {
+                    let had = self.shared.device().have.clone();
+                    self.events.push(ClientEvent::Restored { backup, began_ms, had });
+                }
+                Output::ForgetHad => {
+                    self.shared.device().save_have(BTreeMap::new()).map_err(state_failed)?;
+                }
+                Output::Renumber(done) => {
+                    self.shared.outbox().renumber(done).map_err(outbox_failed)?;
+                }
+                Output::RenewKeeping => self.renew_keeping()?,
                 Output::Reply(handle, result) => {
                     if let Some(reply) = self.replies.remove(&handle) {
                         // Whoever asked may have stopped waiting.
@@ -280,8 +292,10 @@ impl Driver {
     /// Keeps what a cluster says about itself.
     fn remember(&mut self, known: &session::Known) -> Result<(), ClientError> {
         let mut device = self.shared.device();
-        if device.cluster != Some(known.cluster) {
-            device.bind(known.cluster, &known.name).map_err(state_failed)?;
+        let bound = (device.cluster, device.generation);
+        if bound != (Some(known.cluster), Some(known.generation)) {
+            let (cluster, generation) = (known.cluster, known.generation);
+            device.bind(cluster, generation, &known.name).map_err(state_failed)?;
         }
         drop(device);
         self.seeker.bound = Some(known.cluster);
@@ -307,6 +321,17 @@ impl Driver {
         drop(device);
         self.shared.outbox().restart().map_err(outbox_failed)?;
         self.seeker.bound = None;
+        self.find();
+        Ok(())
+    }
+
+    /// Becomes a new device; messages without an outcome are sent under its numbers.
+    fn renew_keeping(&mut self) -> Result<(), ClientError> {
+        let mut device = self.shared.device();
+        device.renew().map_err(state_failed)?;
+        self.session.renewed_keeping(device.id);
+        drop(device);
+        self.shared.outbox().renumber(0).map_err(outbox_failed)?;
         self.find();
         Ok(())
     }

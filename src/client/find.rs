@@ -97,8 +97,10 @@ impl Seeker {
         if answers.is_empty() {
             return Err(Lost::Nobody("no server answers on the network".into()));
         }
-        // The newest answer of a cluster counts.
-        if let Some(wanted) = answers.iter().rev().find(|a| self.is_wanted(a)) {
+        // The newest answer of a cluster counts, and of those of the latest generation: servers
+        // that a recovery left behind may still believe that one of them leads.
+        let wanted = answers.iter().filter(|a| self.is_wanted(a));
+        if let Some(wanted) = wanted.max_by_key(|a| a.generation) {
             return Ok(wanted);
         }
         let names: BTreeSet<_> = answers.iter().map(|a| a.cluster_name.clone()).collect();
@@ -111,8 +113,9 @@ impl Seeker {
             return Err(only(name));
         }
         if self.bound.is_some() {
-            // Made anew under its old name?
-            let same = answers.iter().rev().find(|a| a.cluster_name == self.last_name);
+            // Made anew under its old name, or restored from a backup?
+            let same = answers.iter().filter(|a| a.cluster_name == self.last_name);
+            let same = same.max_by_key(|a| a.generation);
             return same.ok_or_else(|| only(&self.last_name));
         }
         let clusters: BTreeSet<_> = answers.iter().map(|a| a.cluster).collect();
@@ -141,7 +144,8 @@ impl Seeker {
                 }
                 Ok(ServerMsg::Where(found)) if found.leader.is_some() => {
                     deadline = deadline.min(Instant::now() + NEWER);
-                    if best.as_ref().is_none_or(|b| found.term > b.term) {
+                    let rank = |w: &Where| (self.bound == Some(w.cluster), w.generation, w.term);
+                    if best.as_ref().is_none_or(|b| rank(&found) > rank(b)) {
                         best = Some(found);
                     }
                 }
@@ -161,7 +165,40 @@ impl Seeker {
             Some(name) => found.cluster_name == *name,
             // Servers that the user named are meant, whatever was used last.
             None if !self.finding.servers.is_empty() => true,
-            None => self.bound.is_none_or(|bound| bound == found.cluster),
+            // Under the same name it may be restored from a backup; it says so when asked to serve.
+            None => self
+                .bound
+                .is_none_or(|bound| bound == found.cluster || found.cluster_name == self.last_name),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(cluster: u8, name: &str, generation: u64) -> Answer {
+        Answer {
+            version: 1,
+            nonce: [0; 16],
+            cluster_name: name.into(),
+            cluster: ClusterId([cluster; 16]),
+            generation,
+            leader: ServerAddress::default(),
+            members: Vec::new(),
+            signature: bytes::Bytes::new(),
+        }
+    }
+
+    #[test]
+    fn the_latest_generation_counts_whoever_answers_last() {
+        let bound = Some(ClusterId([1; 16]));
+        let seeker = Seeker { bound, last_name: "west".into(), ..Seeker::default() };
+        let all = [answer(1, "west", 2), answer(1, "west", 1), answer(7, "east", 9)];
+        assert_eq!(seeker.choose(&all).unwrap().generation, 2);
+        // Restored from a backup it has another id, and the old name.
+        let all = [answer(7, "east", 9), answer(2, "west", 1)];
+        assert_eq!(seeker.choose(&all).unwrap().cluster, ClusterId([2; 16]));
+        assert!(seeker.choose(&all[..1]).is_err());
     }
 }

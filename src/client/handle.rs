@@ -242,6 +242,15 @@ impl Client {
         device.save_have(have).map_err(|why| ClientError::State(why.to_string()))
     }
 
+    /// What was printed stood in another generation of the cluster.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn forget_have(&self) -> Result<(), ClientError> {
+        let forgotten = self.shared.device().save_have(BTreeMap::new());
+        forgotten.map_err(|why| ClientError::State(why.to_string()))
+    }
+
     /// The number of the newest own message; 0 before the first.
     #[must_use]
     pub fn last_number(&self) -> u64 {

@@ -4,7 +4,7 @@
 use super::requests::Reply;
 use super::sends::Settled;
 use super::session::{Output, Phase, Session};
-use super::{ClientEvent, Connection};
+use super::{ClientError, ClientEvent, Connection};
 use crate::chat::ids::Group;
 use crate::chat::message::Run;
 use crate::wire::message::{Ack, ConversationInfo, MarkEntry, Ready, ServerMsg};
@@ -43,6 +43,14 @@ impl Session {
         }
         let group = |sends: &[(Group, u64)]| sends.iter().find(|s| s.0 == 0).map_or(0, |s| s.1);
         let last = group(&ready.sends);
+        if last < self.sends.acked() && !self.on_lost_sends(last) {
+            return;
+        }
+        if let Some(known) = self.news.take() {
+            self.began = None;
+            self.out.push_back(Output::ForgetHad);
+            self.out.push_back(Output::Known(known));
+        }
         self.out.push_back(Output::Settle(last));
         self.sends.ready(now, last, ready.window, ready.window_bytes);
         let index = ready.cursor.positions.iter().filter(|p| p.group == 0).map(|p| p.index).max();
@@ -58,6 +66,34 @@ impl Session {
             cluster: self.cluster_name.clone(),
             user: self.user,
         }));
+    }
+
+    /// The cluster has lost messages of this device that it had acknowledged. Those that wait
+    /// here are sent under numbers that it can take; true where they can be sent at once.
+    fn on_lost_sends(&mut self, last: u64) -> bool {
+        match self.began {
+            // The outbox refuses it: nothing explains it.
+            None => true,
+            Some(_) if self.was_live => {
+                let text = "the cluster has lost messages that were shown here as sent: it went \
+                            on from an earlier time; start again to go on with it";
+                self.on_lost();
+                self.out.push_back(Output::Failed(ClientError::State(text.to_owned())));
+                false
+            }
+            // Messages of the restored cluster have another origin: numbers may be used again.
+            Some(true) => {
+                self.sends = self.sends.renumbered(last);
+                self.out.push_back(Output::Renumber(last));
+                self.event(ClientEvent::Renumbered(self.sends.pending()));
+                true
+            }
+            Some(false) => {
+                self.on_lost();
+                self.out.push_back(Output::RenewKeeping);
+                false
+            }
+        }
     }
 
     fn on_conversation(&mut self, now: u64, info: ConversationInfo) {

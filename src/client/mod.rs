@@ -35,6 +35,7 @@ use crate::chat::command::Target;
 use crate::chat::ids::{ConversationId, DeviceId, MessageId, UserId};
 use crate::chat::message::{Body, Run};
 use crate::chat::refusal::Refusal;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// How a client finds its cluster.
@@ -191,4 +192,16 @@ pub enum ClientEvent {
     },
     /// Someone's marks moved.
     Marked(MarkEntry),
+    /// The cluster went on from an earlier time: what was shown of it may be gone, and other
+    /// messages may stand in its place. Everything unread comes again, the rest is history.
+    Restored {
+        /// From a backup; else recovered from what one server had.
+        backup: bool,
+        /// When, in milliseconds of UNIX time: messages from before are those that were there.
+        began_ms: u64,
+        /// Up to where messages had been printed from this device.
+        had: BTreeMap<ConversationId, u64>,
+    },
+    /// Own messages without an outcome got other numbers: these are all of them.
+    Renumbered(Vec<Outgoing>),
 }

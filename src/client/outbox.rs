@@ -214,6 +214,22 @@ impl Outbox {
         Ok(())
     }
 
+    /// Numbers what has no outcome from the one after `done` on: the cluster knows no more of the
+    /// device, for it was restored from a backup, or the device is another one now.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn renumber(&mut self, done: u64) -> io::Result<()> {
+        self.done = done;
+        for (message, number) in self.pending.iter_mut().zip(done + 1..) {
+            message.number = number;
+        }
+        self.inherited = Some(self.last());
+        self.settled = true;
+        let file = self.file.take();
+        file.map_or(Ok(()), |(path, _)| self.rewrite(&path))
+    }
+
     /// Starts over as another device.
     ///
     /// # Errors

@@ -81,6 +81,22 @@ impl Sends {
         self.acked + self.pending.len() as u64
     }
 
+    /// What has no outcome, numbered from the one after `acked` on.
+    #[must_use]
+    pub fn renumbered(&mut self, acked: u64) -> Self {
+        let mut sends = Self::new(acked);
+        for message in std::mem::take(&mut self.pending) {
+            sends.queue(Outgoing { number: sends.last() + 1, ..message });
+        }
+        sends
+    }
+
+    /// What has no outcome.
+    #[must_use]
+    pub fn pending(&self) -> Vec<Outgoing> {
+        self.pending.iter().cloned().collect()
+    }
+
     /// True while something has no outcome.
     #[must_use]
     pub fn is_waiting(&self) -> bool {

@@ -33,6 +33,20 @@ pub enum Output {
     Known(Known),
     /// Become a new device and connect again: this cluster does not know the old one.
     Renew,
+    /// The cluster is no longer what this device knew: see [`ClientEvent::Restored`].
+    Began {
+        /// From a backup; else recovered from what one server had.
+        restored: bool,
+        /// When, in milliseconds of UNIX time.
+        began_ms: u64,
+    },
+    /// What was printed stood in another generation: it says nothing about this one.
+    ForgetHad,
+    /// Own messages without an outcome are numbered from the one after this on.
+    Renumber(u64),
+    /// The same, as a new device: numbers of the old one may have been used by messages that
+    /// the cluster has lost.
+    RenewKeeping,
     /// Answers the question with this handle.
     Reply(u64, Result<Answer, ClientError>),
     /// Connect to this server instead.
@@ -55,6 +69,8 @@ pub struct Known {
     pub cluster: ClusterId,
     /// Its name.
     pub name: String,
+    /// Its generation.
+    pub generation: u64,
     /// Its servers.
     pub servers: Vec<ServerAddress>,
 }
@@ -70,6 +86,8 @@ pub struct Identity {
     pub token: Option<Bytes>,
     /// The cluster that knows it.
     pub cluster: Option<ClusterId>,
+    /// In which generation of it the device was last used; `None`: in the first one.
+    pub generation: Option<u64>,
     /// Own messages up to this number have their outcome.
     pub done: u64,
     /// Seqs that an earlier process had handed on for good.
@@ -102,7 +120,12 @@ pub struct Session {
     pub(super) seat: u32,
     pub(super) cluster: ClusterId,
     pub(super) cluster_name: String,
-    generation: u64,
+    pub(super) generation: u64,
+    /// Set until messages flow in another generation, or restored cluster, than before: the
+    /// latter is true.
+    pub(super) began: Option<bool>,
+    /// The cluster, to be kept once messages flow.
+    pub(super) news: Option<Known>,
     pub(super) user: UserId,
     /// Highest log index seen, of `cluster` and `generation`.
     pub(super) index: u64,
@@ -135,6 +158,8 @@ impl Session {
             cluster: ClusterId::default(),
             cluster_name: String::new(),
             generation: 0,
+            began: None,
+            news: None,
             user: UserId::default(),
             index: 0,
             redirects: 0,
@@ -319,15 +344,14 @@ impl Session {
         self.out.push_back(Output::Redirect(to));
     }
 
-    /// A restore begins a new generation: what was seen of the old one means nothing then.
-    pub(super) fn on_generation(&mut self, generation: u64) {
-        if self.generation != generation {
-            self.generation = generation;
-            self.index = 0;
-            if self.was_live {
-                self.inbox = Inbox::new(BTreeMap::new());
-            }
-        }
+    /// A recovery begins a new generation, a restore a new cluster: what was seen of the old one
+    /// means nothing there, for other messages may stand in the same places.
+    pub(super) fn begin_again(&mut self, restored: bool, began_ms: u64) {
+        self.index = 0;
+        self.inbox = Inbox::new(BTreeMap::new());
+        self.marks = Marks::default();
+        self.began = Some(restored);
+        self.out.push_back(Output::Began { restored, began_ms });
     }
 
     /// Asks for everything that this device lacks.
@@ -362,8 +386,18 @@ impl Session {
         self.identity.device = device;
         self.identity.token = None;
         self.identity.cluster = None;
+        self.identity.generation = None;
+        (self.began, self.news) = (None, None);
         self.sends = Sends::new(0);
         self.inbox = Inbox::new(BTreeMap::new());
         self.marks = Marks::default();
+    }
+
+    /// The same, with the own messages that have no outcome.
+    pub fn renewed_keeping(&mut self, device: DeviceId) {
+        let sends = self.sends.renumbered(0);
+        self.renewed(device);
+        self.sends = sends;
+        self.event(ClientEvent::Renumbered(self.sends.pending()));
     }
 }

@@ -6,6 +6,7 @@ use super::boot;
 use super::mesh::{Accept, MakeHello, When};
 use super::shared::{Leader, Shared, seat_of};
 use super::types::StopReason;
+use crate::chat::ids::ClusterId;
 use crate::store::Store;
 use crate::wire;
 use crate::wire::message::ServerAddress;
@@ -31,12 +32,7 @@ pub fn hello(shared: &Arc<Shared>) -> MakeHello {
     let digest = boot::digest(&shared.config);
     Arc::new(move |to_seat| {
         let config = &shared.config;
-        let known = shared.applied.known().identity;
-        let stored = shared.store.identity();
-        let (cluster, generation) = match known {
-            Some((cluster, generation)) => (Some(cluster), generation),
-            None => (stored.cluster.or(config.cluster), stored.generation),
-        };
+        let (cluster, generation) = generation(&shared);
         let own = config.seats.iter().find(|seat| seat.seat == config.seat);
         let address = own.map_or_else(ServerAddress::default, |seat| ServerAddress {
             seat: seat.seat,
@@ -65,6 +61,17 @@ pub fn hello(shared: &Arc<Shared>) -> MakeHello {
     })
 }
 
+/// The cluster, and its generation; 0 while none is known.
+fn generation(shared: &Shared) -> (Option<ClusterId>, u64) {
+    let stored = shared.store.identity();
+    match shared.applied.known().identity {
+        // One that was recovered, or that follows such a cluster's log from its beginning, is
+        // of the later generation although its state has not come to it yet.
+        Some((cluster, generation)) => (Some(cluster), generation.max(stored.generation)),
+        None => (stored.cluster.or(shared.config.cluster), stored.generation),
+    }
+}
+
 /// Says why there shall be no connection with a server.
 pub fn accept(shared: &Arc<Shared>) -> Accept {
     let shared = Arc::clone(shared);
@@ -72,6 +79,7 @@ pub fn accept(shared: &Arc<Shared>) -> Accept {
         if theirs.rejoin {
             return Ok(());
         }
+        same_generation(&shared, theirs)?;
         known(&shared, theirs)?;
         match when {
             When::Connecting => remembered(&shared, theirs),
@@ -80,6 +88,29 @@ pub fn accept(shared: &Arc<Shared>) -> Accept {
             When::Connected => Ok(()),
         }
     })
+}
+
+/// Both belong to the same generation of the cluster. Who is of an earlier one was left behind
+/// by a recovery: two such servers could still be a majority among themselves, so they stop.
+fn same_generation(shared: &Shared, theirs: &PeerHello) -> Result<(), String> {
+    let (cluster, generation) = generation(shared);
+    let seat = theirs.seat;
+    let known = generation != 0 && theirs.generation != 0;
+    if !known || cluster != theirs.cluster || generation == theirs.generation {
+        return Ok(());
+    }
+    if generation > theirs.generation {
+        return Err(format!(
+            "generation_mismatch: node {seat} is of generation {} of the cluster, which was              recovered without it and is in generation {generation}: {CURE}",
+            theirs.generation
+        ));
+    }
+    let text = format!(
+        "generation_mismatch: this node is of generation {generation} of the cluster, which was          recovered without it: node {seat} is of generation {}. {CURE}",
+        theirs.generation
+    );
+    shared.halt.stop(StopReason::Refused(text));
+    Err(format!("this node is of generation {generation} of the cluster, and stops"))
 }
 
 /// The membership in the log knows their data directory.

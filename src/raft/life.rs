@@ -139,12 +139,16 @@ pub async fn be_admitted(shared: &Shared) -> Result<(), StoreError> {
     });
     let mut peers = mesh.peers();
     loop {
-        let seats: Vec<u32> = peers.borrow_and_update().keys().copied().collect();
-        for seat in seats {
-            if let Some(id) = ask_admission(&mesh, seat, &wish).await {
-                tracing::info!(id, "admitted");
+        let hellos: Vec<_> = peers.borrow_and_update().values().cloned().collect();
+        for hello in hellos {
+            if let Some(id) = ask_admission(&mesh, hello.seat, &wish).await {
+                let (cluster, generation) = (hello.cluster, hello.generation);
+                tracing::info!(id, generation, "admitted");
                 let stored = shared.store.identity();
-                shared.store.save_identity(Identity { raft_id: id, ..stored }).await?;
+                // Known at once: the state passes through earlier generations before it is there.
+                let cluster = stored.cluster.or(cluster);
+                let identity = Identity { raft_id: id, cluster, generation, ..stored };
+                shared.store.save_identity(identity).await?;
                 shared.admit(id);
                 return Ok(());
             }
@@ -258,6 +262,8 @@ pub async fn found(shared: Arc<Shared>, item: Bytes, submit: super::batch::Propo
             if let Some(mesh) = shared.mesh() {
                 mesh.judge_again();
             }
+            // The state may still have to come to the generation that a recovery began.
+            let generation = generation.max(stored.generation);
             let identity = Identity { cluster: Some(cluster), generation, ..stored };
             if stored == identity {
                 return;

@@ -177,8 +177,12 @@ impl Upkeep {
             let index = matched.get(id).copied().flatten().map(|id| id.index);
             index.is_some_and(|index| index + CAUGHT_UP >= last)
         };
-        let free = membership.nodes().filter(|(_, node)| !node.held).map(|(id, _)| *id);
-        let learners = free.filter(|id| !voters.contains(id));
+        let learners = || membership.nodes().filter(|(id, _)| !voters.contains(id));
+        let replaced = replaced(voters, &learners().map(|(id, _)| *id).collect());
+        if !replaced.is_empty() {
+            return Some((ChangeMembers::RemoveNodes(replaced), true));
+        }
+        let learners = learners().filter(|(_, node)| !node.held).map(|(id, _)| *id);
         let voters = promoted(voters, learners.filter(ready))?;
         Some((ChangeMembers::ReplaceAllVoters(voters), false))
     }
@@ -234,6 +238,13 @@ fn promoted(voters: &BTreeSet<u64>, mut ready: impl Iterator<Item = u64>) -> Opt
     Some(stay.chain([id]).collect())
 }
 
+/// The learners whose place a newer voter has: they never come back. One that has none yet stays,
+/// so that its Raft id is not given away again.
+fn replaced(voters: &BTreeSet<u64>, learners: &BTreeSet<u64>) -> BTreeSet<u64> {
+    let newer = |id: &u64| voters.iter().any(|v| seat_of(*v) == seat_of(*id) && v > id);
+    learners.iter().copied().filter(newer).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -262,6 +273,14 @@ mod tests {
         assert_eq!(next(held(None)), NextId::Kept(7004));
         assert_eq!(next(held(Some([9; 16]))), NextId::Known(7004));
         assert_eq!(next(held(Some([8; 16]))), NextId::New(8004));
+    }
+
+    #[test]
+    fn a_learner_goes_when_a_newer_one_votes_in_its_place() {
+        let voters = BTreeSet::from([1, 1002]);
+        let gone = |learners: &[u64]| replaced(&voters, &learners.iter().copied().collect());
+        assert_eq!(gone(&[2, 3]), BTreeSet::from([2]));
+        assert_eq!(gone(&[2002, 3]), BTreeSet::new());
     }
 
     #[test]

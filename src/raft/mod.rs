@@ -4,6 +4,7 @@
 
 pub mod mesh;
 pub mod node;
+pub mod rescue;
 pub mod types;
 
 mod batch;

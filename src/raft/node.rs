@@ -4,7 +4,7 @@ use super::batch::{self, Proposals};
 use super::events::Note;
 use super::halt::Halt;
 use super::inbound::Inbound;
-use super::machine::StateMachine;
+use super::machine::{SnapshotData, StateMachine};
 use super::members::Admissions;
 use super::mesh::{Handler, Mesh};
 use super::read::{self, Reader};
@@ -15,6 +15,7 @@ use super::{Machine, NodeConfig, NodeStatus, ReadError, SubmitError};
 use super::{beat, compact, greet, hand_over, life, members, orders, status};
 use crate::store::Store;
 use crate::wire::raft::{OrderAnswer, Ordered};
+use crate::wire::record::{Mark, Row};
 use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
@@ -137,6 +138,19 @@ impl Node {
     pub async fn wait_applied(&self, index: u64, deadline: Duration) -> bool {
         let applied = self.inner.shared.applied.wait(index);
         tokio::time::timeout(deadline, applied).await.unwrap_or(false)
+    }
+
+    /// The state as it is now, and how far it has come: consistent, while applying goes on. `None`
+    /// before the node runs, or after it has stopped.
+    pub async fn state(&self) -> Option<(Mark, Vec<Row>)> {
+        let snapshot = self.inner.shared.raft()?.get_snapshot().await.ok()??;
+        match snapshot.snapshot {
+            SnapshotData::Received(mark, rows) => Some((mark, rows)),
+            SnapshotData::Local(machine) => {
+                let machine = machine.lock().await;
+                Some((machine.mark(), machine.state_rows()))
+            }
+        }
     }
 
     /// The node's own statement, kept fresh.

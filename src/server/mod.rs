@@ -9,6 +9,7 @@
 //! ```
 
 pub mod admin;
+pub mod backup;
 pub mod config;
 pub mod session;
 

@@ -15,13 +15,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 #[must_use]
 pub fn leader(shared: &Shared) -> ServerMsg {
     let status = shared.status();
-    let (cluster, _) = shared.setup.state.identity().unwrap_or_default();
+    let (cluster, generation) = shared.setup.state.identity().unwrap_or_default();
     ServerMsg::Where(Where {
         cluster,
         cluster_name: shared.setup.cluster_name.clone(),
         leader: status.leader.and_then(|seat| shared.address(seat)),
         servers: shared.servers(),
         term: status.term,
+        generation,
     })
 }
 

@@ -168,6 +168,7 @@ fn whereabouts(status: &Status) -> Option<ServerMsg> {
         leader: Some(leader.clone()),
         servers: status.servers.clone(),
         term: status.term,
+        generation: status.generation,
     }))
 }
 

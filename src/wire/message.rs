@@ -247,6 +247,11 @@ pub struct Welcome {
     pub servers: Vec<ServerAddress>,
     /// Who leads.
     pub state: ClusterState,
+    /// When this generation began, in milliseconds of UNIX time; 0 for the first one. Messages
+    /// from before stood in an earlier one under the same seqs, or were lost with it.
+    pub began_ms: u64,
+    /// Ids that the cluster had before it was restored from a backup.
+    pub former: Vec<ClusterId>,
 }
 
 /// Who leads, and whether a majority is there.
@@ -275,6 +280,8 @@ pub struct Where {
     pub servers: Vec<ServerAddress>,
     /// The term.
     pub term: u64,
+    /// The cluster's generation; 0 where none is known.
+    pub generation: u64,
 }
 
 /// What follows `Resume`: from here on the client may send.

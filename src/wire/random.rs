@@ -188,6 +188,8 @@ fn welcome(rng: &mut StdRng) -> Welcome {
         seat: small(rng),
         servers: list(rng, 0, address),
         state: cluster_state(rng),
+        began_ms: rng.random(),
+        former: list(rng, 0, cluster),
     }
 }
 
@@ -198,6 +200,7 @@ fn where_(rng: &mut StdRng) -> Where {
         leader: some(rng, address),
         servers: list(rng, 0, address),
         term: rng.random(),
+        generation: number(rng),
     }
 }
 
@@ -390,7 +393,7 @@ pub(crate) fn server_msg(rng: &mut StdRng) -> ServerMsg {
 pub(crate) fn command(rng: &mut StdRng) -> Command {
     let (user, device, token_hash, device_key) =
         (user(rng), device(rng), rng.random(), blob(rng, 20));
-    match rng.random_range(0..6) {
+    match rng.random_range(0..7) {
         0 => Command::Found { cluster: cluster(rng), name: text(rng) },
         1 => {
             let (name, password_hash) = (text(rng), text(rng));
@@ -411,7 +414,8 @@ pub(crate) fn command(rng: &mut StdRng) -> Command {
             delivered: rng.random(),
             read: rng.random(),
         })),
-        _ => Command::SetFormat(rng.random()),
+        5 => Command::SetFormat(rng.random()),
+        _ => Command::Recover { generation: rng.random(), skip: rng.random() },
     }
 }
 
@@ -426,6 +430,8 @@ pub(crate) fn write(rng: &mut StdRng) -> Write {
             last_user: rng.random(),
             last_conversation: rng.random(),
             last_at_ms: rng.random(),
+            began_ms: rng.random(),
+            former: list(rng, 0, cluster),
         }),
         1 => Write::User(write::User {
             id: user,

@@ -13,6 +13,7 @@ mod harness;
 mod support;
 
 mod accounts;
+mod backup;
 mod cli;
 mod conversation;
 mod damage;
@@ -36,6 +37,7 @@ mod placement;
 mod power;
 mod python;
 mod reads;
+mod recover;
 mod screen;
 mod send;
 mod service;

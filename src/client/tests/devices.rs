@@ -43,7 +43,7 @@ fn what_a_device_knows_is_there_for_the_next_process_and_for_nobody_else() {
     let take = |cluster| Device::take(state.path(), "alice", cluster).unwrap();
     let (mut device, _) = take(None);
     device.set_token(Some(Bytes::from_static(b"\x00secret\xff"))).unwrap();
-    device.bind(ClusterId([7; 16]), "west").unwrap();
+    device.bind(ClusterId([7; 16]), 1, "west").unwrap();
     device.save_have(BTreeMap::from([(ConversationId(0x1f), 12)])).unwrap();
     let id = device.id;
     drop(device);

@@ -7,7 +7,7 @@ use crate::chat::refusal::Refusal;
 use crate::client::session::{Identity, Output, Session};
 use crate::client::{Account, ClientError, Outgoing};
 use crate::limits;
-use crate::wire::message::{ClientMsg, Hello, ServerAddress, ServerMsg};
+use crate::wire::message::{ClientMsg, Hello, Ready, ServerAddress, ServerMsg, Welcome};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 
@@ -20,6 +20,7 @@ fn identity(token: Option<Bytes>, password: Option<&str>, register: bool) -> Ide
         device: ALICE,
         token,
         cluster: None,
+        generation: None,
         done: 0,
         had: BTreeMap::new(),
     }
@@ -161,4 +162,77 @@ fn a_device_of_another_cluster_becomes_a_new_one_unless_messages_wait() {
     session.on_connected(0, "there:1".into(), false);
     refused(&mut session, Refusal::WrongCluster);
     assert!(matches!(outputs(&mut session).as_slice(), [Output::Failed(ClientError::State(_))]));
+}
+
+/// A device of the cluster's first generation, which had a message acknowledged as number `done`.
+fn of_first_generation(cluster: ClusterId, done: u64) -> Session {
+    let known = identity(Some(TOKEN), Some("pw"), false);
+    Session::new(Identity { cluster: Some(cluster), generation: Some(1), done, ..known })
+}
+
+fn welcomed(session: &mut Session, generation: u64, former: Vec<ClusterId>) {
+    session.on_connected(0, "there:1".into(), false);
+    let ServerMsg::Welcome(welcome) = Cluster::new().welcome() else { unreachable!() };
+    session.on_msg(1, ServerMsg::Welcome(Welcome { generation, former, began_ms: 7, ..welcome }));
+}
+
+fn ready(session: &mut Session, last: u64) {
+    let_in(session);
+    session.on_msg(4, ServerMsg::Ready(Ready { sends: vec![(0, last)], ..Ready::default() }));
+}
+
+fn waits(session: &mut Session, number: u64) {
+    let to = crate::chat::command::Target::User(UserId::default());
+    session.queue(0, vec![Outgoing { number, to, body: Body::text("waits") }]);
+}
+
+#[test]
+fn a_restored_cluster_is_known_by_its_former_id_and_takes_what_waits() {
+    let old = ClusterId([9; 16]);
+    let mut session = of_first_generation(old, 5);
+    waits(&mut session, 6);
+    welcomed(&mut session, 1, vec![old]);
+    assert_eq!(outputs(&mut session), [Output::Began { restored: true, began_ms: 7 }]);
+    ready(&mut session, 3);
+    let kept = std::iter::from_fn(|| session.pop()).collect::<Vec<_>>();
+    let at = |what: fn(&Output) -> bool| kept.iter().position(what).expect("all that is due");
+    assert!(at(|o| *o == Output::Renumber(3)) < at(|o| *o == Output::Settle(3)));
+    assert!(at(|o| *o == Output::ForgetHad) < at(|o| matches!(o, Output::Known(_))));
+    let sends = |o: &Output| {
+        matches!(o, Output::Send(ClientMsg::Send { runs, confirmed: 3 })
+        if runs[0].first_number == 4)
+    };
+    at(sends);
+}
+
+#[test]
+fn in_a_recovered_cluster_lost_numbers_are_not_used_again() {
+    let mut session = of_first_generation(CLUSTER, 5);
+    waits(&mut session, 6);
+    welcomed(&mut session, 2, Vec::new());
+    assert_eq!(outputs(&mut session), [Output::Began { restored: false, began_ms: 7 }]);
+    ready(&mut session, 3);
+    assert_eq!(outputs(&mut session).last(), Some(&Output::RenewKeeping));
+    session.renewed_keeping(DeviceId([5; 16]));
+    drop(outputs(&mut session));
+    session.on_connected(0, "there:1".into(), false);
+    let ServerMsg::Welcome(welcome) = Cluster::new().welcome() else { unreachable!() };
+    session.on_msg(1, ServerMsg::Welcome(Welcome { generation: 2, ..welcome }));
+    assert!(sent(&mut session).iter().any(|m| matches!(m, ClientMsg::Login(_))), "no old token");
+    ready(&mut session, 0);
+    let first = sent(&mut session).into_iter().find_map(|m| match m {
+        ClientMsg::Send { runs, .. } => Some(runs[0].first_number),
+        _ => None,
+    });
+    assert_eq!(first, Some(1));
+}
+
+#[test]
+fn a_server_that_a_recovery_left_behind_is_left() {
+    let mut session = of_first_generation(CLUSTER, 0);
+    welcomed(&mut session, 2, Vec::new());
+    ready(&mut session, 0);
+    drop(outputs(&mut session));
+    welcomed(&mut session, 1, Vec::new());
+    assert!(matches!(outputs(&mut session).as_slice(), [Output::Close { .. }]));
 }

@@ -353,6 +353,7 @@ pub fn session(done: u64, had: BTreeMap<ConversationId, u64>) -> Session {
         device: ALICE,
         token: None,
         cluster: None,
+        generation: None,
         done,
         had,
     })

@@ -3,9 +3,11 @@
 //! is behind an answer, nor ask other servers for a probe's sake.
 //!
 //! ```text
-//! GET  /livez /readyz /metrics /v1/status /v1/events      POST /v1/orders
+//! GET  /livez /readyz /metrics /v1/status /v1/events /v1/backup      POST /v1/orders
 //! ```
 
+mod backup;
+mod caller;
 mod desk;
 mod door;
 mod metrics;

@@ -1,15 +1,16 @@
 //! What an operator wants, as JSON. Only programs on this machine may want anything: there are no
 //! accounts of operators yet. It must not know how an order is carried out.
 
+use super::caller::turned_away;
 use super::desk::Desk;
 use crate::wire::raft::{Member, Order, OrderAnswer, Ordered};
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::Deserialize;
 use serde_json::json;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 /// An order as it is written.
 #[derive(Debug, Deserialize)]
@@ -42,15 +43,8 @@ pub async fn take(
     headers: HeaderMap,
     Json(wanted): Json<Wanted>,
 ) -> Response {
-    if !peer.is_loopback() {
-        let text = "orders are taken from this machine alone";
-        return answer(StatusCode::FORBIDDEN, "forbidden", text);
-    }
-    // A page in a browser on this machine must not be able to give orders, whatever name its
-    // server hides behind.
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    if !host.is_some_and(is_address) {
-        return answer(StatusCode::FORBIDDEN, "forbidden", "name this server by its address");
+    if let Some(why) = turned_away(peer, &headers) {
+        return answer(StatusCode::FORBIDDEN, "forbidden", why);
     }
     let ordered = match ordered(wanted) {
         Ok(ordered) => ordered,
@@ -73,11 +67,6 @@ pub async fn take(
 
 fn answer(code: StatusCode, result: &str, text: &str) -> Response {
     (code, Json(json!({ "result": result, "text": text }))).into_response()
-}
-
-fn is_address(host: &str) -> bool {
-    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
-    host.parse::<SocketAddr>().is_ok() || host.parse::<IpAddr>().is_ok() || name == "localhost"
 }
 
 fn ordered(wanted: Wanted) -> Result<Ordered, String> {

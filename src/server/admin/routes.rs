@@ -1,7 +1,7 @@
 //! What can be asked over HTTP, and the answers. It must not know what the checks mean.
 
 use super::desk::Desk;
-use super::{metrics, orders};
+use super::{backup, metrics, orders};
 use crate::client::status::ask_all;
 use crate::limits;
 use crate::report::health::{self, Check};
@@ -24,6 +24,7 @@ pub fn routes(desk: Desk, peer: IpAddr) -> Router {
         .route("/metrics", get(metrics))
         .route("/v1/status", get(status))
         .route("/v1/events", get(events))
+        .route("/v1/backup", get(backup::send))
         .route("/v1/orders", post(orders::take))
         .layer(axum::extract::DefaultBodyLimit::max(limits::ADMIN_BODY))
         .layer(Extension(peer))

@@ -7,6 +7,7 @@ use crate::chat::name::UserName;
 use crate::chat::refusal::Refusal;
 use crate::limits;
 use crate::server::placement::Place;
+use crate::server::replica::Replicated;
 use crate::wire;
 use crate::wire::message::{
     ClientMsg, Credentials, Cursor, Hello, Purpose, ServerAddress, ServerMsg, Welcome,
@@ -74,6 +75,8 @@ impl Session {
         let identity = self.setup.state.identity();
         if let (Some(wanted), Some((cluster, _))) = (hello.cluster, identity)
             && wanted != cluster
+            // Restored from a backup of that one: the welcome says so.
+            && !self.setup.state.read(|r| r.state.meta().former.contains(&wanted))
         {
             let text = format!("this is the cluster {} ({cluster})", self.setup.cluster_name);
             let refusal = Refusal::WrongCluster;
@@ -111,6 +114,8 @@ impl Session {
 
     fn welcome(&mut self) {
         let (cluster, generation) = self.setup.state.identity().unwrap_or_default();
+        let meta = |r: &Replicated| (r.state.meta().began_ms, r.state.meta().former.clone());
+        let (began_ms, former) = self.setup.state.read(meta);
         self.phase = Phase::Door(Attempt::None);
         self.send(ServerMsg::Welcome(Welcome {
             version: wire::VERSION,
@@ -121,6 +126,8 @@ impl Session {
             seat: self.setup.seat,
             servers: self.setup.servers.clone(),
             state: self.cluster,
+            began_ms,
+            former,
         }));
     }
 

@@ -3,10 +3,12 @@
 //! caller says that.
 
 mod print;
+mod survey;
 #[cfg(test)]
 mod tests;
 mod verify;
 
+pub use survey::{Survey, survey};
 pub use verify::Replay;
 
 use super::record::{LogBounds, LogEntry, LogId, Mark, Table, Vote};

@@ -7,6 +7,7 @@
 //! for the disk (votes, cuts, and all of the state, whose writes stall while it
 //! compacts) runs on the blocking pool, so that heartbeats never wait for it.
 
+mod aside;
 #[cfg(test)]
 mod damage;
 mod dir;
@@ -23,6 +24,7 @@ mod records;
 mod recover;
 mod state;
 
+pub use aside::copy_aside;
 pub use dir::{MovedAside, move_aside};
 pub(super) use inspect::look_inside;
 

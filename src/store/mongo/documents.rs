@@ -104,6 +104,8 @@ fn cluster(meta: &Meta) -> Document {
         "last_user": int(meta.last_user),
         "last_conversation": int(meta.last_conversation),
         "last_at": date(meta.last_at_ms),
+        "began_at": date(meta.began_ms),
+        "former": meta.former.iter().map(ToString::to_string).collect::<Vec<_>>(),
     }
 }
 
@@ -210,7 +212,15 @@ fn read_cluster(read: &Reading<'_>) -> Result<Write, StoreError> {
         last_user: read.number("last_user")?,
         last_conversation: read.number("last_conversation")?,
         last_at_ms: read.date("last_at")?,
+        began_ms: if read.has("began_at") { read.date("began_at")? } else { 0 },
+        former: if read.has("former") { former(read)? } else { Vec::new() },
     }))
+}
+
+fn former(read: &Reading<'_>) -> Result<Vec<ClusterId>, StoreError> {
+    let ids = read.list("former")?.iter();
+    let ids = ids.map(|id| id.as_str().and_then(ClusterId::parse)).collect::<Option<_>>();
+    ids.ok_or_else(|| read.bad("former"))
 }
 
 fn read_conversation(read: &Reading<'_>) -> Result<Write, StoreError> {

@@ -116,6 +116,11 @@ impl Reading<'_> {
         ))
     }
 
+    /// Whether the field is there: programs before it was thought of wrote none.
+    pub(super) fn has(&self, field: &str) -> bool {
+        self.document.contains_key(field)
+    }
+
     pub(super) fn text(&self, field: &str) -> Result<&str, StoreError> {
         self.document.get_str(field).map_err(|_| self.bad(field))
     }

@@ -54,11 +54,16 @@ async fn at_rest(db: &Db) -> Result<Document, StoreError> {
     if fields::flag(&before, "released") {
         return Ok(before);
     }
-    // Its process may have been killed: then the beat stands still.
-    sleep(STORE_BEAT * 3).await;
-    let now = look().await?.ok_or_else(nothing)?;
-    if now == before {
-        return Ok(now);
+    // Its process may have been killed: then the beat stands still. One move may be the last one
+    // of a process that has just ended.
+    let mut before = before;
+    for _ in 0..2 {
+        sleep(STORE_BEAT * 3).await;
+        let now = look().await?.ok_or_else(nothing)?;
+        if now == before {
+            return Ok(now);
+        }
+        before = now;
     }
     Err(StoreError::NotOurs(format!(
         "a rustchat process uses database {}: stop it first",

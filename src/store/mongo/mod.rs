@@ -30,7 +30,7 @@ pub(in crate::store) mod testing;
 mod tests;
 mod writer;
 
-pub use aside::{move_aside, remove};
+pub use aside::{copy_aside, is_empty, move_aside, remove};
 pub(super) use inspect::look_inside;
 
 use super::record::{LogBounds, LogEntry, LogId, Mark, Row, Vote};

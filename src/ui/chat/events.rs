@@ -35,6 +35,11 @@ pub(super) fn on_event(model: &mut Model, event: ClientEvent) {
             model.complain(format!("a message was not sent: {refusal}; /retry or /discard"));
         }
         ClientEvent::Marked(mark) => on_marked(model, mark),
+        ClientEvent::Restored { backup, .. } => on_restored(model, backup),
+        ClientEvent::Renumbered(messages) => {
+            model.chats.iter_mut().for_each(|chat| chat.pending.clear());
+            messages.iter().for_each(|message| on_queued(model, message));
+        }
     }
 }
 
@@ -64,6 +69,15 @@ fn on_connection(model: &mut Model, connection: Connection) {
         }
     }
     model.connection = connection;
+}
+
+/// What is shown may be gone, and something else may stand in its place.
+fn on_restored(model: &mut Model, backup: bool) {
+    for chat in &mut model.chats {
+        chat.forget();
+    }
+    let how = if backup { "restored from a backup" } else { "recovered from one server" };
+    tell(model, &format!("the cluster was {how}: the newest messages may be gone"));
 }
 
 fn lost(model: &mut Model, was_ready: bool, why: &str) {

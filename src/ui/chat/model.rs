@@ -149,6 +149,18 @@ impl Chat {
         }
     }
 
+    /// Forgets what was said here; what is written and what waits stays.
+    pub(super) fn forget(&mut self) {
+        // A direct one is found again by its peer; its id may be another one's.
+        self.id = self.id.filter(|_| self.peer.is_none());
+        (self.last_seq, self.read, self.own_unread) = (0, 0, 0);
+        self.messages.clear();
+        self.notices.clear();
+        self.marker = None;
+        self.scroll = Scroll::Bottom;
+        self.fetching = false;
+    }
+
     /// Messages of others above the own read mark.
     #[must_use]
     pub const fn unread(&self) -> u64 {

@@ -36,6 +36,9 @@ impl From<&Command> for Kind {
             Command::Send(send) => Self::Send(send.into()),
             Command::Marks(marks) => Self::Marks(pb::AdvanceMarks { marks: each(marks) }),
             Command::SetFormat(format) => Self::SetFormat(pb::SetFormat { format: *format }),
+            Command::Recover { generation, skip } => {
+                Self::Recover(pb::Recover { generation: *generation, skip: *skip })
+            }
         }
     }
 }
@@ -62,6 +65,7 @@ impl TryFrom<pb::Command> for Command {
             Kind::Send(send) => Self::Send(send.try_into()?),
             Kind::Marks(marks) => Self::Marks(all(marks.marks)?),
             Kind::SetFormat(f) => Self::SetFormat(f.format),
+            Kind::Recover(r) => Self::Recover { generation: r.generation, skip: r.skip },
         })
     }
 }

@@ -12,6 +12,7 @@ mod status;
 use super::message::ServerAddress;
 use super::{WireError, pb};
 use crate::chat::ids::{ClusterId, DeviceId, Group, UserId};
+use crate::limits;
 use bytes::Bytes;
 use prost::Message;
 
@@ -100,6 +101,19 @@ pub fn cluster_or_none(bytes: &[u8]) -> Result<Option<ClusterId>, WireError> {
 /// A cluster's id; all zero, written as empty, while the cluster is not founded.
 pub fn cluster_or_zero(bytes: &[u8]) -> Result<ClusterId, WireError> {
     fixed_or_zero(bytes, "cluster id").map(ClusterId)
+}
+
+/// Ids of clusters.
+pub fn clusters_to(clusters: &[ClusterId]) -> Vec<Bytes> {
+    clusters.iter().map(|cluster| bytes(&cluster.0)).collect()
+}
+
+/// Ids of clusters; more than a cluster remembers are wrong.
+pub fn clusters_from(clusters: &[Bytes]) -> Result<Vec<ClusterId>, WireError> {
+    if clusters.len() > limits::FORMER_CLUSTERS {
+        return Err(WireError::Field("former clusters"));
+    }
+    clusters.iter().map(|cluster| self::cluster(cluster)).collect()
 }
 
 /// A device's id.

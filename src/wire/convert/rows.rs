@@ -2,7 +2,10 @@
 
 use super::chat::{kind, kind_number, refusal};
 use super::command::own;
-use super::{all, bytes, bytes_or_empty, cluster_or_zero, device, each, fixed, group, user};
+use super::{
+    all, bytes, bytes_or_empty, cluster_or_zero, clusters_from, clusters_to, device, each, fixed,
+    group, user,
+};
 use crate::chat::ids::ConversationId;
 use crate::chat::name::UserName;
 use crate::chat::refusal::Refusal;
@@ -19,6 +22,8 @@ impl From<&Meta> for pb::MetaRow {
             last_user: m.last_user,
             last_conversation: m.last_conversation,
             last_at_ms: m.last_at_ms,
+            began_ms: m.began_ms,
+            former: clusters_to(&m.former),
         }
     }
 }
@@ -35,6 +40,8 @@ impl TryFrom<pb::MetaRow> for Meta {
             last_user: m.last_user,
             last_conversation: m.last_conversation,
             last_at_ms: m.last_at_ms,
+            began_ms: m.began_ms,
+            former: clusters_from(&m.former)?,
         })
     }
 }

@@ -1,7 +1,10 @@
 //! What servers say.
 
 use super::chat::{kind, kind_number, outcome_fields, refusal};
-use super::{all, bytes_or_empty, cluster_or_zero, each, group, need, range, user};
+use super::{
+    all, bytes_or_empty, cluster_or_zero, clusters_from, clusters_to, each, group, need, range,
+    user,
+};
 use crate::chat::event::Outcome;
 use crate::chat::ids::{ConversationId, Group, Position};
 use crate::wire::message::{
@@ -125,6 +128,8 @@ impl From<&Welcome> for pb::Welcome {
             seat: w.seat,
             servers: each(&w.servers),
             state: Some((&w.state).into()),
+            began_ms: w.began_ms,
+            former: clusters_to(&w.former),
         }
     }
 }
@@ -142,6 +147,8 @@ impl TryFrom<pb::Welcome> for Welcome {
             seat: w.seat,
             servers: all(w.servers)?,
             state: w.state.unwrap_or_default().into(),
+            began_ms: w.began_ms,
+            former: clusters_from(&w.former)?,
         })
     }
 }
@@ -167,6 +174,7 @@ impl From<&Where> for pb::Where {
             leader: w.leader.as_ref().map(Into::into),
             servers: each(&w.servers),
             term: w.term,
+            generation: w.generation,
         }
     }
 }
@@ -181,6 +189,7 @@ impl TryFrom<pb::Where> for Where {
             leader: w.leader.map(TryInto::try_into).transpose()?,
             servers: all(w.servers)?,
             term: w.term,
+            generation: w.generation,
         })
     }
 }

@@ -126,6 +126,20 @@ impl Node {
         command.output().unwrap()
     }
 
+    /// `rustchat` with these words, about this server's data.
+    pub fn tool(&self, words: &[&str]) -> Output {
+        let mut command = program(&self.home);
+        command.args(words);
+        match self.store() {
+            Some(url) => {
+                command.args(["--store", url, "--node", &self.seat.to_string()]);
+                command.arg("--nodes").arg(&self.nodes);
+            }
+            None => drop(command.arg("--data").arg(&self.data)),
+        }
+        command.output().unwrap()
+    }
+
     /// Whether a process is there.
     pub fn runs(&mut self) -> bool {
         self.child.as_mut().is_some_and(|child| child.try_wait().unwrap().is_none())
