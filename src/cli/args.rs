@@ -42,6 +42,8 @@ pub enum Command {
     Drain(DrainArgs),
     /// Take a drained server back
     Undrain(DrainArgs),
+    /// Print what happened: elections, members, disks and links, as all servers tell it
+    Events(EventsArgs),
     /// Three servers on this machine and a chat to try; removed on exit unless --keep
     Demo(DemoArgs),
     /// Measure the chat: on servers of its own, or on a running cluster
@@ -140,6 +142,12 @@ pub struct TargetArgs {
     /// A server to ask, by its client port (may be repeated)
     #[arg(long, value_name = "HOST:PORT")]
     pub node: Vec<String>,
+    /// Which cluster, where several answer on the network
+    #[arg(long, value_name = "NAME")]
+    pub cluster: Option<String>,
+    /// UDP port on which the cluster is asked for, where no server is named
+    #[arg(long, value_name = "PORT", env = "RUSTCHAT_DISCOVERY", default_value_t = 7100)]
+    pub discovery: u16,
 }
 
 /// `rustchat dash`.
@@ -151,6 +159,15 @@ pub struct DashArgs {
     /// Print one plain frame and exit as `status` does
     #[arg(long)]
     pub once: bool,
+    /// Allow changes: T transfer, D drain, M promote, X remove; each asks first
+    #[arg(long, conflicts_with_all = ["once", "replay"])]
+    pub admin: bool,
+    /// Write every answer to this new file, one JSON object a line
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["once", "replay"])]
+    pub record: Option<PathBuf>,
+    /// Play such a file instead of asking anybody; with --once its last frame
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["node", "nodes"])]
+    pub replay: Option<PathBuf>,
     /// Colours of the screen: dark, light, mono or plain [default: what suits the terminal]
     #[arg(long, value_name = "THEME", env = "RUSTCHAT_THEME")]
     pub theme: Option<String>,
@@ -168,6 +185,62 @@ pub struct StatusArgs {
     /// How long a server may take to answer
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = duration)]
     pub timeout: Duration,
+    /// Print anew every second, until a signal comes; with --json one document a line
+    #[arg(long, conflicts_with = "wait")]
+    pub watch: bool,
+    /// Wait until it is so: healthy, leader, or applied=N by every voter; then print once
+    #[arg(long, value_name = "WHAT", value_parser = goal)]
+    pub wait: Option<Goal>,
+    /// How long --wait waits in all; then it exits with 75
+    #[arg(long, value_name = "TIME", default_value = "1m", value_parser = duration, requires = "wait")]
+    pub within: Duration,
+}
+
+/// What `status --wait` waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Goal {
+    /// All is well.
+    Healthy,
+    /// Somebody leads, with a majority.
+    Leader,
+    /// Every voter has applied the log up to this index.
+    Applied(u64),
+}
+
+/// `rustchat events`.
+#[derive(Clone, Debug, Args)]
+pub struct EventsArgs {
+    /// Which servers.
+    #[command(flatten)]
+    pub target: TargetArgs,
+    /// One JSON object a line
+    #[arg(long)]
+    pub json: bool,
+    /// Go on with what happens from now on, until a signal comes
+    #[arg(long)]
+    pub follow: bool,
+    /// Only what is not older than this: 1h, 15m, 90s
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub since: Option<Duration>,
+    /// Only these kinds [default: all]
+    #[arg(long, value_name = "KIND", value_enum, value_delimiter = ',')]
+    pub kind: Vec<KindName>,
+    /// How long a server may take to answer
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = duration)]
+    pub timeout: Duration,
+}
+
+/// Kinds of events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum KindName {
+    /// Who leads, and how that came about
+    Election,
+    /// Who is a member, who runs, who is drained
+    Member,
+    /// Disks and databases
+    Disk,
+    /// Links to other clusters
+    Link,
 }
 
 /// `rustchat demo`.
@@ -251,6 +324,17 @@ pub enum StoreCommand {
     },
 }
 
+/// Reads `healthy`, `leader` or `applied=N`.
+fn goal(text: &str) -> Result<Goal, String> {
+    let index = text.strip_prefix("applied=").and_then(|index| index.parse().ok());
+    match (text, index) {
+        ("healthy", _) => Ok(Goal::Healthy),
+        ("leader", _) => Ok(Goal::Leader),
+        (_, Some(index)) => Ok(Goal::Applied(index)),
+        _ => Err(format!("{text:?} is none of healthy, leader, applied=N")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -259,6 +343,16 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn goals_are_read() {
+        assert_eq!(goal("healthy"), Ok(Goal::Healthy));
+        assert_eq!(goal("leader"), Ok(Goal::Leader));
+        assert_eq!(goal("applied=42"), Ok(Goal::Applied(42)));
+        for bad in ["", "applied", "applied=", "applied=-1", "Leader"] {
+            assert!(goal(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

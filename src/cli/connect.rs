@@ -4,7 +4,7 @@
 use super::args::{ConnectArgs, TargetArgs};
 use super::outcome::{Failure, Kind};
 use crate::chat::name::UserName;
-use crate::client::{Account, ClientConfig, Finding};
+use crate::client::{Account, ClientConfig, Finding, status};
 use crate::config;
 use crate::wire::message::place;
 use std::io::{self, IsTerminal};
@@ -125,6 +125,31 @@ pub fn targets(args: &TargetArgs) -> Result<Vec<String>, Failure> {
     };
     let nodes = config::read(&file)?;
     Ok(nodes.nodes.iter().map(|n| place(&n.host, n.client)).collect())
+}
+
+/// The servers to look at, as [`targets`] has them; where none is named, neither by an option nor
+/// by a file, those of the cluster that answers on the network.
+///
+/// # Errors
+/// A `nodes.conf` with mistakes; several clusters answer, or not the one that was named.
+pub async fn find_targets(args: &TargetArgs) -> Result<Vec<String>, Failure> {
+    if !args.node.is_empty() || nodes_file(args.nodes.as_deref()).is_some() {
+        return targets(args);
+    }
+    let found = status::discover(args.discovery, args.cluster.as_deref()).await?;
+    if !found.is_empty() {
+        return Ok(found);
+    }
+    match &args.cluster {
+        None => targets(args),
+        Some(name) => {
+            let text = format!(
+                "the cluster {name} does not answer on the network (only a leader does): name a \
+                 server with --node, or a file with --nodes"
+            );
+            Err(Failure::text(Kind::Unavailable, text))
+        }
+    }
 }
 
 /// The `nodes.conf` to use: the one given, else the one in the current directory.

@@ -16,6 +16,7 @@ mod bench;
 mod chat;
 mod dash;
 mod effective;
+mod events;
 pub mod place;
 mod proto;
 pub mod recover;
@@ -47,6 +48,7 @@ pub fn run(command: Command) -> Outcome {
         Command::Chat(args) if args.tail.is_some() => wait_for(tail::run(&args)),
         Command::Chat(args) => wait_for(chat::run(&args)),
         Command::Status(args) => wait_for(status::run(&args)),
+        Command::Events(args) => wait_for(events::run(&args)),
         Command::Dash(args) => wait_for(dash::run(&args)),
         Command::Demo(args) => wait_for(demo::run(&args)),
         Command::Bench(args) => wait_for(bench::run(&args)),

@@ -1,9 +1,11 @@
 //! Asks nodes about themselves; works without a leader. It must not judge the answers.
 
-use super::dial;
+use super::{ClientError, dial};
+use crate::discovery::ask::{self as discovery, Patience, everywhere};
 use crate::report::{Cause, Row};
 use crate::wire::conn::ConnError;
-use crate::wire::message::{Purpose, ServerMsg};
+use crate::wire::discovery::{Answer, Purpose as Why};
+use crate::wire::message::{Purpose, ServerAddress, ServerMsg};
 use crate::wire::statement::Status;
 use futures::future::join_all;
 use std::collections::BTreeSet;
@@ -101,6 +103,30 @@ fn skew(status: &Status, took: Duration) -> Option<i64> {
     let then = i64::try_from(since.saturating_sub(took / 2).as_millis()).ok()?;
     let theirs = i64::try_from(status.now_ms).ok().filter(|ms| *ms > 0)?;
     Some(theirs - then)
+}
+
+/// The servers, `host:port` for clients, of the cluster that answers on the network: the one with
+/// this name, or the only one. None where nobody answers: only a leader does.
+///
+/// # Errors
+/// [`ClientError::ChooseCluster`] where several answer.
+pub async fn discover(port: u16, cluster: Option<&str>) -> Result<Vec<String>, ClientError> {
+    let wanted = |answer: &Answer| cluster.is_some_and(|name| answer.cluster_name == name);
+    let Ok(places) = everywhere(port) else { return Ok(Vec::new()) };
+    let answers = discovery::ask(&places, Why::Client, Patience::default(), wanted).await;
+    // Without a network there is no cluster on it.
+    let mut answers = answers.unwrap_or_default();
+    if cluster.is_some() {
+        answers.retain(wanted);
+    }
+    let clusters: BTreeSet<_> = answers.iter().map(|answer| answer.cluster).collect();
+    if clusters.len() > 1 {
+        let names: BTreeSet<_> = answers.into_iter().map(|answer| answer.cluster_name).collect();
+        return Err(ClientError::ChooseCluster(names.into_iter().collect()));
+    }
+    let servers = answers.iter().flat_map(|answer| answer.members.iter().chain([&answer.leader]));
+    let servers: BTreeSet<_> = servers.map(ServerAddress::for_clients).collect();
+    Ok(servers.into_iter().collect())
 }
 
 /// Asks these nodes, then the members that they name, all at once; in order of seats.

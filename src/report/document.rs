@@ -209,8 +209,9 @@ fn seat(seat: u32) -> String {
     seat.to_string()
 }
 
-/// RFC 3339, UTC.
-fn time(ms: u64) -> Option<String> {
+/// A time, in milliseconds of UNIX time, as RFC 3339 in UTC.
+#[must_use]
+pub fn time(ms: u64) -> Option<String> {
     let ms = i64::try_from(ms).ok()?;
     jiff::Timestamp::from_millisecond(ms).ok().map(|at| at.to_string())
 }

@@ -6,10 +6,14 @@ pub mod document;
 pub mod health;
 pub mod judge;
 pub mod reason;
+pub mod story;
 pub mod table;
+pub mod timeline;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod timeline_tests;
 
 use crate::wire::statement::Status;
 use std::time::Duration;
@@ -70,6 +74,23 @@ pub enum Cause {
 }
 
 impl Cause {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Refused,
+        Self::Timeout,
+        Self::Closed,
+        Self::NoRoute,
+        Self::Busy,
+        Self::Protocol,
+        Self::Other,
+    ];
+
+    /// The one that is written like this; that of a newer program is another.
+    #[must_use]
+    pub fn of(code: &str) -> Self {
+        Self::ALL.into_iter().find(|cause| cause.code() == code).unwrap_or(Self::Other)
+    }
+
     /// As it is shown and written.
     #[must_use]
     pub const fn code(self) -> &'static str {

@@ -1,99 +1,287 @@
-//! What the operator's screen knows: each node's last statement about itself, and why there is
-//! no newer one. It must not know sockets or colours.
+//! What the operator's screen knows: each node's last statement about itself, why there is no
+//! newer one, and what all of them told of the past. It must not know sockets or colours, nor
+//! what is shown of it.
 
-use crate::wire::message::Status;
+use super::history::History;
+use crate::report::Row;
+use crate::report::judge::{Judgement, judge};
+use crate::report::timeline::Timeline;
+use crate::wire::statement::{Event, Status};
+use std::collections::VecDeque;
+
+/// A role that a node had between two answers is shown for so long, in milliseconds.
+pub const PASSING_MS: u64 = 400;
+/// Roles that wait to be shown.
+const PASSING: usize = 6;
+/// Nodes that are shown; more than a cluster and the strays beside it.
+const NODES: usize = 64;
+/// A first answer is waited for this long before anything is concluded, in milliseconds.
+const FIRST_MS: u64 = 1000;
 
 /// One node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Node {
-    /// `host:port` of its client port.
-    pub address: String,
-    /// Its seat, by its own statement or another's list.
-    pub seat: Option<u32>,
-    /// Its last answer.
-    pub status: Option<Box<Status>>,
-    /// When that came, in milliseconds of UNIX time.
+    /// Its last answer, and why there is no newer one.
+    pub row: Row,
+    /// When that answer came, in milliseconds of UNIX time; 0: never.
     pub answered_ms: u64,
-    /// Why the last question has no answer.
-    pub error: Option<String>,
+    /// When it was asked last.
+    pub asked_ms: u64,
     /// A question is on its way.
     pub asking: bool,
     /// Another node named it; nobody gave it.
     pub learned: bool,
+    /// Roles that it passed between two answers, and until when each is shown.
+    pub passing: VecDeque<(&'static str, u64)>,
+    /// What it had counted before.
+    pub base: Option<Base>,
+    /// Thousandths of a processor that it uses.
+    pub cpu: Option<u64>,
+    /// Entries that came into its log in a second.
+    pub rate: Option<u64>,
+}
+
+/// What rates are made from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Base {
+    uptime_ms: u64,
+    cpu_ms: u64,
+    index: u64,
 }
 
 impl Node {
-    /// Its last answer, if that is the answer to the last question.
+    /// True before the first question was answered, or not.
     #[must_use]
-    pub fn fresh(&self) -> Option<&Status> {
-        self.status.as_deref().filter(|_| self.error.is_none())
+    pub const fn is_new(&self) -> bool {
+        self.row.status.is_none() && self.row.error.is_none()
     }
 
-    /// Why it takes no part, where it answers and says so: it waits for its database.
+    /// The role that is shown instead of the one it has.
     #[must_use]
-    pub fn waits(&self) -> Option<&str> {
-        self.fresh().filter(|status| status.role == "down").map(|status| status.why.as_str())
+    pub fn passes(&self, now_ms: u64) -> Option<&'static str> {
+        self.passing.iter().find(|(_, until)| *until > now_ms).map(|(role, _)| *role)
+    }
+
+    /// Roles that it had since the answer before, from its new events.
+    fn pass(&mut self, new: &[Event], now_ms: u64) {
+        let mut roles: Vec<&'static str> = Vec::new();
+        for event in new {
+            let role = match event.kind.as_str() {
+                "timeout" | "prevote_asked" => "precandidate",
+                "vote_asked" => "candidate",
+                "elected" => "leader",
+                _ => continue,
+            };
+            if roles.last() != Some(&role) {
+                roles.push(role);
+            }
+        }
+        // The one that it has now needs no time of its own.
+        if roles
+            .last()
+            .is_some_and(|last| self.row.status.as_ref().is_some_and(|s| s.role == **last))
+        {
+            roles.pop();
+        }
+        for role in roles {
+            let from = self.passing.back().map_or(now_ms, |(_, until)| (*until).max(now_ms));
+            if self.passing.len() < PASSING {
+                self.passing.push_back((role, from + PASSING_MS));
+            }
+        }
+    }
+
+    /// What it used and wrote since the last time this was called.
+    fn measure(&mut self, status: &Status, index: u64) {
+        let new = Base { uptime_ms: status.uptime_ms, cpu_ms: status.load.cpu_ms, index };
+        let per_second = |more: Option<u64>, ms: u64| Some(more?.saturating_mul(1000) / ms);
+        match self.base.replace(new) {
+            Some(old) if new.uptime_ms > old.uptime_ms => {
+                let ms = new.uptime_ms - old.uptime_ms;
+                self.cpu = per_second(new.cpu_ms.checked_sub(old.cpu_ms), ms);
+                self.rate = per_second(new.index.checked_sub(old.index), ms);
+            }
+            // The same answer again.
+            Some(old) if new.uptime_ms == old.uptime_ms => self.base = Some(old),
+            _ => (self.cpu, self.rate) = (None, None),
+        }
     }
 }
 
-/// Everything the operator's screen shows.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Model {
+/// What is known of the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct State {
     /// In the order of their seats.
     pub nodes: Vec<Node>,
     /// This machine's clock, in milliseconds of UNIX time.
     pub now_ms: u64,
-    /// First row shown, where not all fit.
-    pub first: usize,
+    /// When the first question went out.
+    pub began_ms: u64,
+    /// When somebody was seen to lead; 0: never.
+    pub led_ms: u64,
+    /// Who that was, and in which term.
+    pub led: Option<(u32, u64)>,
+    /// All that the nodes told of the past.
+    pub timeline: Timeline,
+    /// What was seen from here, by the second.
+    pub history: History,
+    /// The nodes as they are judged: the age of each answer is of now.
+    pub rows: Vec<Row>,
+    /// What follows from them.
+    pub judgement: Judgement,
 }
 
-impl Model {
+impl State {
     /// Nodes that were not asked yet.
     #[must_use]
     pub fn new(addresses: Vec<String>, now_ms: u64) -> Self {
-        let mut model = Self { now_ms, ..Self::default() };
-        for address in addresses {
-            if model.nodes.iter().all(|node| node.address != address) {
-                model.nodes.push(Node { address, ..Node::default() });
-            }
+        let mut state = Self {
+            nodes: Vec::new(),
+            now_ms,
+            began_ms: now_ms,
+            led_ms: 0,
+            led: None,
+            timeline: Timeline::default(),
+            history: History::default(),
+            rows: Vec::new(),
+            judgement: judge(&[]),
+        };
+        for addr in addresses {
+            state.know(&addr);
         }
-        model
+        state.refresh(now_ms);
+        state
+    }
+
+    /// Nothing can be concluded yet: somebody has just been asked for the first time.
+    #[must_use]
+    pub fn is_early(&self) -> bool {
+        self.now_ms < self.began_ms + FIRST_MS && self.nodes.iter().any(Node::is_new)
     }
 
     /// Takes an answer, and the members it names.
-    pub(super) fn answer(&mut self, address: &str, result: Result<Box<Status>, String>) {
+    pub fn answer(&mut self, mut row: Row) {
         let now_ms = self.now_ms;
-        let Some(node) = self.nodes.iter_mut().find(|node| node.address == address) else { return };
+        let Some(node) = self.nodes.iter_mut().find(|n| n.row.addr == row.addr) else { return };
         node.asking = false;
-        let status = match result {
-            Ok(status) => status,
-            Err(why) => {
-                node.error = Some(why);
-                return;
-            }
-        };
-        node.error = None;
-        node.answered_ms = now_ms;
-        node.seat = Some(status.seat);
-        node.status = Some(status.clone());
+        if row.error.is_some() {
+            node.row.error = row.error;
+            self.refresh(now_ms);
+            return;
+        }
+        let new = self.timeline.take(&row);
+        let Some(status) = &mut row.status else { return };
+        status.events.clear();
+        let status = status.clone();
+        let first = node.answered_ms == 0;
+        (node.row, node.answered_ms) = (row, now_ms);
+        if !first {
+            node.pass(&new, now_ms);
+        }
+        self.learn(&status);
+        self.refresh(now_ms);
+    }
+
+    /// There is a node at this address.
+    pub fn know(&mut self, addr: &str) {
+        if self.nodes.len() < NODES && self.nodes.iter().all(|node| node.row.addr != addr) {
+            let row = Row { addr: addr.to_owned(), ..Row::default() };
+            self.nodes.push(Node { row, ..Node::default() });
+        }
+    }
+
+    /// Adds the members that a node names.
+    fn learn(&mut self, status: &Status) {
         // Known under another name already: what was given stays, what was learned goes.
         let seat = Some(status.seat);
-        self.nodes.retain(|n| !n.learned || n.seat != seat || n.address == address);
+        let answers = |n: &Node| n.row.seat == seat && n.row.fresh().is_some();
+        let given = self.nodes.iter().any(|n| answers(n) && !n.learned);
+        self.nodes.retain(|n| !given || !n.learned || n.row.seat != seat);
         for server in &status.servers {
-            let address = server.for_clients();
-            let same = |n: &&mut Node| n.address == address || n.seat == Some(server.seat);
-            match self.nodes.iter_mut().find(same) {
-                Some(node) => node.seat = node.seat.or(Some(server.seat)),
-                None => self.nodes.push(Node {
-                    address,
-                    seat: Some(server.seat),
-                    learned: true,
-                    ..Node::default()
-                }),
+            let addr = server.for_clients();
+            let same = |n: &&mut Node| n.row.addr == addr || n.row.seat == Some(server.seat);
+            if let Some(node) = self.nodes.iter_mut().find(same) {
+                node.row.seat = node.row.seat.or(Some(server.seat));
+                // It has moved.
+                if node.learned && node.row.error.is_some() {
+                    node.row.addr = addr;
+                }
+            } else if self.nodes.len() < NODES {
+                let row = Row { addr, seat: Some(server.seat), ..Row::default() };
+                self.nodes.push(Node { row, learned: true, ..Node::default() });
             }
         }
-        self.nodes.sort_by(|a, b| {
-            (a.seat.unwrap_or(u32::MAX), &a.address).cmp(&(b.seat.unwrap_or(u32::MAX), &b.address))
+        let key = |n: &Node| (n.row.seat.unwrap_or(u32::MAX), n.row.addr.clone());
+        self.nodes.sort_by_cached_key(key);
+    }
+
+    /// It is `now_ms`: what is known gets older, and is judged anew.
+    pub fn refresh(&mut self, now_ms: u64) {
+        self.now_ms = self.now_ms.max(now_ms);
+        let now_ms = self.now_ms;
+        for node in &mut self.nodes {
+            let age = now_ms.saturating_sub(node.answered_ms);
+            node.row.seen = std::time::Duration::from_millis(age);
+            node.passing.retain(|(_, until)| *until > now_ms);
+        }
+        self.rows = self.nodes.iter().map(|node| node.row.clone()).collect();
+        self.judgement = judge(&self.rows);
+        if let Some(leader) = self.leader() {
+            self.led = Some((leader.seat, leader.term));
+            self.led_ms = now_ms;
+        }
+        if self.history.observe(now_ms, &self.rows, &self.judgement) {
+            self.measure();
+        }
+    }
+
+    /// Rates, once a second.
+    fn measure(&mut self) {
+        let peers = self.leader().map(|s| s.peers.clone()).unwrap_or_default();
+        for (node, row) in self.nodes.iter_mut().zip(&self.rows) {
+            let Some(status) = row.fresh() else {
+                (node.base, node.cpu, node.rate) = (None, None, None);
+                continue;
+            };
+            // Replication as the leader sees it; its own log where it is the leader.
+            let matched = peers.iter().find(|p| p.seat == status.seat).and_then(|p| p.matched);
+            node.measure(status, matched.unwrap_or(status.last_index));
+        }
+    }
+
+    /// What the leader says.
+    #[must_use]
+    pub fn leader(&self) -> Option<&Status> {
+        self.judgement.leader.and_then(|place| self.rows.get(place)?.fresh())
+    }
+
+    /// Some fresh answer.
+    #[must_use]
+    pub fn any(&self) -> Option<&Status> {
+        self.rows.iter().find_map(Row::fresh)
+    }
+
+    /// How long nobody has led, in milliseconds; `None`: somebody does, or nobody knows.
+    #[must_use]
+    pub fn leaderless_ms(&self) -> Option<u64> {
+        if self.judgement.leader.is_some() {
+            return None;
+        }
+        // Who has just started knows of a part of it alone, and so do we.
+        let told = self.rows.iter().filter_map(|r| r.fresh()?.elections.leaderless_ms).min();
+        let seen = (self.led_ms > 0).then(|| self.now_ms.saturating_sub(self.led_ms));
+        told.max(seen)
+    }
+
+    /// Who of the others heard this node last, and how long ago, in milliseconds.
+    #[must_use]
+    pub fn heard_by(&self, seat: u32) -> Option<(u32, u64)> {
+        let others = self.rows.iter().filter_map(|row| {
+            let status = row.fresh().filter(|s| s.seat != seat)?;
+            let heard = status.peers.iter().find(|p| p.seat == seat)?.heard_ms?;
+            let seen = u64::try_from(row.seen.as_millis()).unwrap_or(u64::MAX);
+            Some((heard.saturating_add(seen), status.seat))
         });
+        others.min().map(|(heard, seat)| (seat, heard))
     }
 }
