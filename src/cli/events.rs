@@ -160,6 +160,7 @@ fn line(entry: &Entry<'_>) -> String {
     let line = story::event(entry.event, entry.at_ms);
     let term = if line.term > 0 { format!("t{}", line.term) } else { "-".to_owned() };
     let at = document::time(entry.at_ms).unwrap_or_default();
-    let text = format!("{at:<24}  {term:<5} n{:<3} {}", line.seat, line.text);
+    let (day, clock) = (at.get(..10).unwrap_or_default(), story::clock(entry.at_ms));
+    let text = format!("{day}T{clock}Z  {term:<5} n{:<3} {}", line.seat, line.text);
     printable(text.trim_end()).into_owned()
 }

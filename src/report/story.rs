@@ -116,6 +116,7 @@ pub fn words(e: &Event) -> String {
     let took = e.took_ms.map_or_else(String::new, |ms| format!(" in {}", time(ms)));
     let yes = e.granted == Some(true);
     match e.kind.as_str() {
+        "prevote" | "vote" if e.cause == "not_answered" => format!("{peer} does not answer"),
         "timeout" => format!("campaigns{because}"),
         "prevote_asked" => format!("PRECANDIDATE, asks {peer} whether it would vote for it"),
         "prevote" if yes => format!("{peer} would vote for it{took}"),

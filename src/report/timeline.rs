@@ -97,10 +97,10 @@ pub struct Election {
 }
 
 impl Election {
-    /// When it began.
-    #[must_use]
-    pub fn begun_ms(&self) -> Option<u64> {
-        self.candidates.iter().map(|c| c.at_ms).min().or(self.winner.map(|(_, at)| at))
+    /// When somebody campaigned last, or won.
+    fn last_ms(&self) -> u64 {
+        let begun = self.candidates.iter().map(|c| c.asked_ms.unwrap_or(c.at_ms).max(c.at_ms));
+        begun.chain(self.winner.map(|(_, at)| at)).max().unwrap_or(0)
     }
 
     /// The campaign of the winner.
@@ -173,9 +173,8 @@ impl Timeline {
             }
         }
         for (term, loss) in lost {
-            let next = terms.range_mut(term + 1..).map(|(_, e)| e);
-            let mut later = next.filter(|e| e.begun_ms().is_some_and(|at| at + 50 >= loss.at_ms));
-            if let Some(election) = later.next() {
+            let mut later = terms.range_mut(term + 1..).map(|(_, election)| election);
+            if let Some(election) = later.find(|e| e.last_ms() >= loss.at_ms) {
                 election.losses.push(loss);
             }
         }

@@ -95,6 +95,16 @@ fn an_election_is_put_together_from_what_all_tell() {
 }
 
 #[test]
+fn a_campaign_that_came_to_nothing_earlier_is_no_reason_to_forget_the_loss() {
+    let mut timeline = election(0);
+    // n3 had asked for the same term long before, while n1 led.
+    let early = of(event(3, T - 9000, 42, "timeout"), None, "no_leader", None);
+    timeline.take(&row(3, vec![early], 0));
+    let e = &timeline.elections()[0];
+    assert_eq!((e.losses.len(), e.candidates.len()), (1, 2), "{e:#?}");
+}
+
+#[test]
 fn clocks_that_differ_change_nothing() {
     let ordered = |t: &Timeline| {
         t.entries().iter().map(|e| (e.at_ms, e.event.kind.clone())).collect::<Vec<_>>()
@@ -150,6 +160,8 @@ fn every_event_has_its_words_and_a_newer_programs_its_own() {
     assert_eq!(story::words(&e), "n3 does not vote for it: already_voted");
     e.granted = Some(true);
     assert_eq!(story::words(&e), "n3 votes for it in 2ms");
+    (e.granted, e.cause) = (None, "not_answered".into());
+    assert_eq!(story::words(&e), "n3 does not answer");
     let mut new = event(1, T, 0, "levitated");
     assert_eq!(story::words(&new), "levitated");
     new.text = "it floats".into();

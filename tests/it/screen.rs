@@ -1,6 +1,6 @@
 //! The screens as people see them: real terminals, real servers.
 
-use crate::harness::{Cluster, Person, Terminal, signal, texts, wait_until};
+use crate::harness::{Cluster, Person, Terminal, signal, wait_until};
 use std::time::Duration;
 
 /// A change shows within this time, also over an election.
@@ -137,29 +137,4 @@ fn a_wrong_password_leaves_a_clean_terminal_and_a_reason() {
     assert_eq!(screen.ended(SOON), 77);
     screen.wait_for(SOON, "wrong name or password");
     assert!(!screen.is_full_screen(), "{}", screen.text());
-}
-
-#[test]
-fn the_operator_sees_a_server_die() {
-    let mut cluster = Cluster::start(3);
-    let leader = cluster.leader();
-    let conf = cluster.conf();
-    let words = ["dash".into(), "--nodes".into(), conf.clone().into_os_string()];
-    let mut dash = Terminal::run(cluster.home(), words);
-    dash.wait_for(SOON, " OK");
-    cluster.kill(leader.seat);
-    dash.wait_for(SOON, &format!("DEGRADED  Missing: n{} (conn_refused)", leader.seat));
-    let row = line(&dash, "UNREACHABLE");
-    assert!(row.contains(&format!(" n{} ", leader.seat)) && row.contains('~'), "{row}");
-    dash.keys("q");
-    assert_eq!(dash.ended(SOON), 0);
-    assert!(!dash.is_full_screen());
-    let once = crate::harness::program(cluster.home())
-        .args(["dash", "--once", "--nodes"])
-        .arg(conf)
-        .output()
-        .unwrap();
-    assert_eq!(once.status.code(), Some(1), "{}", texts(&once).1);
-    assert!(texts(&once).0.contains("DEGRADED"), "{}", texts(&once).0);
-    assert!(!texts(&once).0.contains('\x1b'));
 }

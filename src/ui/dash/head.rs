@@ -5,7 +5,7 @@ use super::figures::{Line, age, one};
 use super::model::State;
 use super::update::Model;
 use crate::report::Row;
-use crate::report::judge::Verdict;
+use crate::report::judge::{DOWN, Verdict};
 use crate::report::reason::Reason;
 use crate::report::story;
 use crate::ui::cells;
@@ -196,13 +196,14 @@ fn problem(state: &State) -> String {
 fn missing(state: &State) -> String {
     let gone = state.nodes.iter().zip(&state.rows).filter_map(|(node, row)| {
         let cause = match (row.fresh(), &row.error) {
-            (Some(s), _) if s.role == crate::report::judge::DOWN => s.why.clone(),
+            (Some(s), _) if s.role == DOWN => s.why.clone(),
             (Some(_), _) | (None, None) => return None,
             (None, Some((cause, _))) => cause.code().to_owned(),
         };
-        let from = if node.answered_ms > 0 { node.answered_ms } else { state.began_ms };
-        let ms = state.now_ms.saturating_sub(from);
-        let ago = if row.fresh().is_some() { String::new() } else { format!(" {}", age(ms)) };
+        let ms = state.now_ms.saturating_sub(node.answered_ms);
+        // Since when it is silent is known of those alone that have ever answered.
+        let known = row.fresh().is_none() && node.answered_ms > 0;
+        let ago = if known { format!(" {}", age(ms)) } else { String::new() };
         Some(format!("{} ({cause}{ago})", row.name()))
     });
     gone.collect::<Vec<_>>().join(", ")

@@ -164,5 +164,5 @@ fn told(turns: &[(u64, Led)], from_ms: u64, to_ms: u64) -> Option<Led> {
     let begin = turns.partition_point(|(at, _)| *at <= from_ms).saturating_sub(1);
     let within = turns.get(begin..end).unwrap_or_default();
     let within = within.iter().map(|(_, led)| *led);
-    within.clone().find(|led| *led == Led::Nobody).or_else(|| within.last())
+    within.clone().find(|led| *led == Led::Nobody).or_else(|| within.into_iter().next_back())
 }

@@ -7,7 +7,7 @@ use crate::report::Row;
 use crate::report::judge::{Judgement, judge};
 use crate::report::timeline::Timeline;
 use crate::wire::statement::{Event, Status};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 /// A role that a node had between two answers is shown for so long, in milliseconds.
 pub const PASSING_MS: u64 = 400;
@@ -76,10 +76,10 @@ impl Node {
                 roles.push(role);
             }
         }
-        // The one that it has now needs no time of its own.
-        if roles
-            .last()
-            .is_some_and(|last| self.row.status.as_ref().is_some_and(|s| s.role == **last))
+        // Leading lasts. The others are over before the next answer, also where this one was
+        // given in the midst of them.
+        if roles.last() == Some(&"leader")
+            && self.row.status.as_ref().is_some_and(|s| s.role == "leader")
         {
             roles.pop();
         }
@@ -123,6 +123,8 @@ pub struct State {
     pub led: Option<(u32, u64)>,
     /// All that the nodes told of the past.
     pub timeline: Timeline,
+    /// When one node heard another last, by what it said while it heard it: (who, whom).
+    pub heard: BTreeMap<(u32, u32), u64>,
     /// What was seen from here, by the second.
     pub history: History,
     /// The nodes as they are judged: the age of each answer is of now.
@@ -142,6 +144,7 @@ impl State {
             led_ms: 0,
             led: None,
             timeline: Timeline::default(),
+            heard: BTreeMap::new(),
             history: History::default(),
             rows: Vec::new(),
             judgement: judge(&[]),
@@ -177,6 +180,12 @@ impl State {
         (node.row, node.answered_ms) = (row, now_ms);
         if !first {
             node.pass(&new, now_ms);
+        }
+        for peer in &status.peers {
+            let room = self.heard.len() < NODES * NODES;
+            if let Some(ms) = peer.heard_ms.filter(|_| room) {
+                self.heard.insert((status.seat, peer.seat), now_ms.saturating_sub(ms));
+            }
         }
         self.learn(&status);
         self.refresh(now_ms);
@@ -230,7 +239,8 @@ impl State {
             self.led = Some((leader.seat, leader.term));
             self.led_ms = now_ms;
         }
-        if self.history.observe(now_ms, &self.rows, &self.judgement) {
+        // What is concluded before everybody has answered once is no history.
+        if !self.is_early() && self.history.observe(now_ms, &self.rows, &self.judgement) {
             self.measure();
         }
     }
@@ -273,15 +283,17 @@ impl State {
         told.max(seen)
     }
 
-    /// Who of the others heard this node last, and how long ago, in milliseconds.
+    /// How long ago one node heard another, in milliseconds, as far as it was told.
+    #[must_use]
+    pub fn heard_ago(&self, who: u32, whom: u32) -> Option<u64> {
+        self.heard.get(&(who, whom)).map(|at| self.now_ms.saturating_sub(*at))
+    }
+
+    /// Who of the others that answer heard this node last, and how long ago, in milliseconds.
     #[must_use]
     pub fn heard_by(&self, seat: u32) -> Option<(u32, u64)> {
-        let others = self.rows.iter().filter_map(|row| {
-            let status = row.fresh().filter(|s| s.seat != seat)?;
-            let heard = status.peers.iter().find(|p| p.seat == seat)?.heard_ms?;
-            let seen = u64::try_from(row.seen.as_millis()).unwrap_or(u64::MAX);
-            Some((heard.saturating_add(seen), status.seat))
-        });
-        others.min().map(|(heard, seat)| (seat, heard))
+        let others = self.rows.iter().filter_map(|row| row.fresh().map(|s| s.seat));
+        let heard = others.filter_map(|who| Some((self.heard_ago(who, seat)?, who)));
+        heard.min().map(|(ms, who)| (who, ms))
     }
 }

@@ -93,6 +93,7 @@ pub async fn run(setup: Setup) -> anyhow::Result<Verdict> {
         }
     }
     drop(screen);
+    beside.write_down(&mut model);
     // Nobody takes answers any more.
     drop(heard);
     beside.end().await;

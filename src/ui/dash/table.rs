@@ -4,6 +4,7 @@
 use super::figures::{Line, UNKNOWN, age, bytes, count, micros, pad, short, signed};
 use super::model::{Node, State};
 use super::update::Model;
+use crate::report::judge::DOWN;
 use crate::report::reason::Reason;
 use crate::report::{Row, document};
 use crate::ui::cells;
@@ -25,21 +26,19 @@ impl Of<'_> {
     }
 }
 
+/// What a cell says; `None`: it is not known.
+type Cell = fn(&Of<'_>) -> Option<String>;
+
 /// A column: its heading, its least width with the blank before it, and how early it goes: the
 /// greater, the earlier; 0: never.
 struct Column {
     head: &'static str,
     width: usize,
     goes: u8,
-    cell: fn(&Of<'_>) -> Option<String>,
+    cell: Cell,
 }
 
-const fn column(
-    head: &'static str,
-    width: usize,
-    goes: u8,
-    cell: fn(&Of<'_>) -> Option<String>,
-) -> Column {
+const fn column(head: &'static str, width: usize, goes: u8, cell: Cell) -> Column {
     Column { head, width, goes, cell }
 }
 
@@ -230,7 +229,7 @@ fn label(state: &State, node: &Node, row: &Row, place: usize) -> (String, Role) 
         }
         "leader" => ("LEADER".into(), Role::Good),
         "candidate" | "precandidate" => (role.to_uppercase(), Role::Warning),
-        "down" => ("DOWN".into(), Role::Error),
+        DOWN => ("DOWN".into(), Role::Error),
         _ => (role.to_uppercase(), Role::Text),
     }
 }
@@ -259,7 +258,7 @@ fn why(state: &State, row: &Row, place: usize) -> (Vec<String>, Role) {
     {
         parts.push(format!("no majority for {}", age(ms)));
     }
-    if !status.why.is_empty() {
+    if status.role == DOWN {
         parts.push(format!("({})", status.why));
     }
     (parts, Role::Warning)

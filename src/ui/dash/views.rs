@@ -35,7 +35,7 @@ pub fn matrix(state: &State) -> Vec<Line> {
         let row = state.rows.iter().find(|row| row.seat == Some(*from)).and_then(Row::fresh);
         let mut line = one(format!(" {}", pad(&format!("n{from}"), 7)), Role::Title);
         for to in &seats {
-            line.push(heard(row, *from, *to));
+            line.push(heard(state, row, *from, *to));
         }
         lines.push(line);
     }
@@ -57,7 +57,7 @@ fn time(time: Duration) -> String {
     micros(u64::try_from(time.as_micros()).unwrap_or(u64::MAX))
 }
 
-fn heard(row: Option<&Status>, from: u32, to: u32) -> (String, Role) {
+fn heard(state: &State, row: Option<&Status>, from: u32, to: u32) -> (String, Role) {
     if from == to {
         return (cells::right("·", CELL), Role::Dim);
     }
@@ -67,10 +67,11 @@ fn heard(row: Option<&Status>, from: u32, to: u32) -> (String, Role) {
             let text = peer.round_trip_us.map_or_else(|| "ok".to_owned(), micros);
             (cells::right(&text, CELL), Role::Good)
         }
-        Some(PeerView { heard_ms: Some(ms), .. }) => {
-            (cells::right(&format!("X {}", age(*ms)), CELL), Role::Error)
+        Some(_) => {
+            let since =
+                state.heard_ago(from, to).map_or_else(String::new, |ms| format!(" {}", age(ms)));
+            (cells::right(&format!("X{since}"), CELL), Role::Error)
         }
-        Some(_) => (cells::right("X", CELL), Role::Error),
         None => (cells::right(UNKNOWN, CELL), Role::Stale),
     }
 }
@@ -184,7 +185,7 @@ pub fn detail(state: &State, place: usize) -> Vec<Line> {
         pair(reason.code(), reason.advice().to_owned(), Role::Warning);
     }
     if let Some(s) = row.status.as_deref() {
-        lines.extend(peers(s));
+        lines.extend(peers(state, s));
     }
     lines
 }
@@ -221,7 +222,7 @@ fn facts(state: &State, node: &Node, s: &Status) -> Vec<(&'static str, String)> 
         (
             "leader",
             format!(
-                "{}, heard {} ago; a majority answered it {} ago",
+                "{}, heartbeat {} old, quorum ack {} old",
                 or(s.leader.map(|seat| format!("n{seat}"))),
                 or(s.heartbeat_age_ms.map(age)),
                 or(s.quorum_ack_age_ms.map(age))
@@ -260,15 +261,15 @@ fn facts(state: &State, node: &Node, s: &Status) -> Vec<(&'static str, String)> 
     ]
 }
 
-fn peers(s: &Status) -> Vec<Line> {
+fn peers(state: &State, s: &Status) -> Vec<Line> {
     let mut lines = Vec::new();
     for peer in &s.peers {
         let matched = peer.matched.map_or_else(String::new, |index| {
             let behind = s.last_index.saturating_sub(index);
             format!(", holds {} ({} behind)", count(index), count(behind))
         });
-        let heard = peer
-            .heard_ms
+        let heard = state
+            .heard_ago(s.seat, peer.seat)
             .map_or_else(|| "never heard".to_owned(), |ms| format!("heard {} ago", age(ms)));
         let trip = peer
             .round_trip_us

@@ -19,6 +19,15 @@ pub struct Terminal {
 impl Terminal {
     /// Runs `rustchat` with these words; `home` is all that it may write to.
     pub fn run<W: AsRef<OsStr>>(home: &Path, words: impl IntoIterator<Item = W>) -> Self {
+        Self::run_in(home, words, &[])
+    }
+
+    /// The same with these variables in its environment.
+    pub fn run_in<W: AsRef<OsStr>>(
+        home: &Path,
+        words: impl IntoIterator<Item = W>,
+        environment: &[(&str, &str)],
+    ) -> Self {
         let size = PtySize { rows: 24, cols: 80, pixel_width: 0, pixel_height: 0 };
         let pair = native_pty_system().openpty(size).unwrap();
         let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_rustchat"));
@@ -27,7 +36,11 @@ impl Terminal {
         for (name, dir) in [("HOME", ""), ("XDG_STATE_HOME", "state"), ("TMPDIR", "")] {
             command.env(name, home.join(dir));
         }
+        command.env_remove("NO_COLOR");
         command.env("TERM", "xterm-256color");
+        for (name, value) in environment {
+            command.env(name, value);
+        }
         let child = pair.slave.spawn_command(command).unwrap();
         drop(pair.slave);
         let screen = Arc::new(Mutex::new(vt100::Parser::new(24, 80, 0)));
@@ -45,6 +58,20 @@ impl Terminal {
     /// What the screen shows now.
     pub fn text(&self) -> String {
         self.screen.lock().unwrap_or_else(PoisonError::into_inner).screen().contents()
+    }
+
+    /// True if any cell has a colour of its own.
+    pub fn is_coloured(&self) -> bool {
+        let screen = self.screen.lock().unwrap_or_else(PoisonError::into_inner);
+        let (rows, cols) = screen.screen().size();
+        let mut cells = (0..rows).flat_map(|row| (0..cols).map(move |col| (row, col)));
+        cells.any(|(row, col)| {
+            let cell = screen.screen().cell(row, col);
+            cell.is_some_and(|cell| {
+                let colours = [cell.fgcolor(), cell.bgcolor()];
+                colours.iter().any(|colour| *colour != vt100::Color::Default)
+            })
+        })
     }
 
     /// True while the program has taken the whole screen.

@@ -41,7 +41,8 @@ fn roles_that_lasted_milliseconds_are_shown_for_a_moment_each_and_in_order() {
         row(model, 2).split_whitespace().nth(1).unwrap().to_owned()
     };
     assert_eq!(role(&mut model, PASSING_MS / 2), "PRECANDIDATE");
-    assert_eq!(role(&mut model, PASSING_MS), "LEADER");
+    assert_eq!(role(&mut model, PASSING_MS), "CANDIDATE", "though it answered as one");
+    assert_eq!(role(&mut model, 2 * PASSING_MS), "LEADER");
 
     // All of it between two answers.
     let mut model = healthy();
@@ -137,6 +138,32 @@ fn rates_come_from_two_answers_and_a_restart_gives_none() {
 }
 
 #[test]
+fn a_node_that_waits_for_its_database_is_shown_with_its_cause() {
+    let mut model = healthy();
+    let mut waits = at(60, 3, "down", 41);
+    (waits.live, waits.why) = (0, "no database".into());
+    waits.reasons = vec!["storage_unavailable".into()];
+    tell(&mut model, waits);
+    let third = row(&model, 3);
+    assert!(
+        third.contains("DOWN") && third.contains("storage_unavailable (no database)"),
+        "{third}"
+    );
+    let text = screen(&model, 120, 40);
+    assert!(text.contains("DEGRADED") && text.contains("Missing: n3 (no database)"), "{text}");
+}
+
+#[test]
+fn what_others_heard_is_remembered_when_they_can_tell_no_more() {
+    let mut model = electing();
+    let mut cut = status(2, "follower", 42, None);
+    cut.peers[0] = PeerView { seat: 1, ..PeerView::default() };
+    update(&mut model, Msg::Now(NOW + 4000));
+    tell(&mut model, cut);
+    assert!(row(&model, 1).contains("conn_refused, n2 heard it 4.0s ago"), "{}", row(&model, 1));
+}
+
+#[test]
 fn an_old_leader_beside_a_new_one_is_called_stale() {
     let mut model = healthy();
     let mut old = at(60, 1, "leader", 41);
@@ -179,7 +206,7 @@ fn nobody_at_all_is_told_with_every_error() {
     update(&mut model, Msg::Now(NOW + 3000));
     let text = screen(&model, 160, 24);
     assert!(text.contains("NO DATA"), "{text}");
-    assert!(text.contains("127.0.0.1:7101 (conn_refused 3.0s), 127.0.0.2:7101 (timeout"), "{text}");
+    assert!(text.contains("127.0.0.1:7101 (conn_refused), 127.0.0.2:7101 (timeout)"), "{text}");
 }
 
 #[test]
