@@ -142,6 +142,11 @@ pub struct TargetArgs {
     /// A server to ask, by its client port (may be repeated)
     #[arg(long, value_name = "HOST:PORT")]
     pub node: Vec<String>,
+}
+
+/// How servers are found that nobody names.
+#[derive(Clone, Debug, Args)]
+pub struct SeekArgs {
     /// Which cluster, where several answer on the network
     #[arg(long, value_name = "NAME")]
     pub cluster: Option<String>,
@@ -156,12 +161,16 @@ pub struct DashArgs {
     /// Which servers.
     #[command(flatten)]
     pub target: TargetArgs,
+    /// Or how they are found.
+    #[command(flatten)]
+    pub seek: SeekArgs,
     /// Print one plain frame and exit as `status` does
     #[arg(long)]
     pub once: bool,
-    /// Allow changes: T transfer, D drain, M promote, X remove; each asks first
-    #[arg(long, conflicts_with_all = ["once", "replay"])]
-    pub admin: bool,
+    /// Allow changes: T transfer, D drain, M promote, X remove; each asks first. They go to this
+    /// admin address of a server on this machine [default: as nodes.conf says]
+    #[arg(long, value_name = "HOST:PORT", num_args = 0..=1, conflicts_with_all = ["once", "replay"])]
+    pub admin: Option<Option<String>>,
     /// Write every answer to this new file, one JSON object a line
     #[arg(long, value_name = "FILE", conflicts_with_all = ["once", "replay"])]
     pub record: Option<PathBuf>,
@@ -179,6 +188,9 @@ pub struct StatusArgs {
     /// Which servers.
     #[command(flatten)]
     pub target: TargetArgs,
+    /// Or how they are found.
+    #[command(flatten)]
+    pub seek: SeekArgs,
     /// One JSON document
     #[arg(long)]
     pub json: bool,
@@ -213,6 +225,9 @@ pub struct EventsArgs {
     /// Which servers.
     #[command(flatten)]
     pub target: TargetArgs,
+    /// Or how they are found.
+    #[command(flatten)]
+    pub seek: SeekArgs,
     /// One JSON object a line
     #[arg(long)]
     pub json: bool,

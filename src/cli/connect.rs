@@ -1,7 +1,7 @@
 //! From the options of a command to what the client library needs: names,
 //! addresses, passwords. It must not connect.
 
-use super::args::{ConnectArgs, TargetArgs};
+use super::args::{ConnectArgs, SeekArgs, TargetArgs};
 use super::outcome::{Failure, Kind};
 use crate::chat::name::UserName;
 use crate::client::{Account, ClientConfig, Finding, status};
@@ -132,15 +132,15 @@ pub fn targets(args: &TargetArgs) -> Result<Vec<String>, Failure> {
 ///
 /// # Errors
 /// A `nodes.conf` with mistakes; several clusters answer, or not the one that was named.
-pub async fn find_targets(args: &TargetArgs) -> Result<Vec<String>, Failure> {
+pub async fn find_targets(args: &TargetArgs, seek: &SeekArgs) -> Result<Vec<String>, Failure> {
     if !args.node.is_empty() || nodes_file(args.nodes.as_deref()).is_some() {
         return targets(args);
     }
-    let found = status::discover(args.discovery, args.cluster.as_deref()).await?;
+    let found = status::discover(seek.discovery, seek.cluster.as_deref()).await?;
     if !found.is_empty() {
         return Ok(found);
     }
-    match &args.cluster {
+    match &seek.cluster {
         None => targets(args),
         Some(name) => {
             let text = format!(

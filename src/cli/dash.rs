@@ -3,16 +3,20 @@
 
 use super::args::DashArgs;
 use super::connect::find_targets;
+use super::operate::args::AdminArgs;
+use super::operate::{Answer, give};
 use super::outcome::{End, Failure, Kind, Outcome};
 use super::status::end;
-use crate::ui::dash::admin::Act;
+use crate::ui::dash::admin::{Act, Action};
 use crate::ui::dash::record::{Round, read_all};
 use crate::ui::dash::update::Model;
 use crate::ui::dash::{self, Setup, view};
 use crate::{config, telemetry};
+use serde_json::{Value, json};
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How long a node may take to answer for the one frame.
@@ -27,14 +31,15 @@ pub async fn run(args: &DashArgs) -> Outcome {
     if let (true, Some(rounds)) = (once, replay.clone()) {
         return print(&dash::replayed(rounds));
     }
-    let addresses = if replay.is_some() { Vec::new() } else { find_targets(&args.target).await? };
+    let addresses =
+        if replay.is_some() { Vec::new() } else { find_targets(&args.target, &args.seek).await? };
     if once {
         return print(&dash::ask(addresses, PATIENCE).await);
     }
     let setup = Setup {
         addresses,
         theme: args.theme.clone(),
-        act: if args.admin { Some(admin()?) } else { None },
+        act: args.admin.as_ref().map(|address| admin(args, address.as_deref())),
         record: args.record.as_deref().map(recording).transpose()?,
         replay,
     };
@@ -45,10 +50,32 @@ pub async fn run(args: &DashArgs) -> Outcome {
     shown.map(|_| End::Done).map_err(|why| Failure::new(Kind::Io, why))
 }
 
-/// How changes are made.
-fn admin() -> Result<Act, Failure> {
-    let text = "--admin: this program has no way yet to make changes from the screen";
-    Err(Failure::text(Kind::Refused, text))
+/// Makes changes by orders to a server on this machine.
+fn admin(args: &DashArgs, address: Option<&str>) -> Act {
+    let admin = address.into_iter().map(str::to_owned).collect();
+    let to = AdminArgs { admin, nodes: args.target.nodes.clone() };
+    Arc::new(move |action| {
+        let to = to.clone();
+        Box::pin(async move {
+            match give(&to, &order(action)).await {
+                Ok(Answer::Done(text)) => Ok(text),
+                Ok(Answer::Failed(why)) | Err(why) => Err(why.to_string()),
+                Ok(Answer::Nobody(why)) => Err(why),
+            }
+        })
+    })
+}
+
+/// A change as an order.
+fn order(action: Action) -> Value {
+    let word = match action {
+        Action::Transfer(_) => "transfer",
+        Action::Drain(_) => "drain",
+        Action::Undrain(_) => "undrain",
+        Action::Promote(_) => "promote",
+        Action::Remove(_) => "remove",
+    };
+    json!({ "order": word, "seat": action.seat(), "dry_run": false })
 }
 
 fn print(model: &Model) -> Outcome {

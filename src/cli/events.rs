@@ -27,7 +27,7 @@ const AGAIN: Duration = Duration::from_millis(500);
 /// A `nodes.conf` with mistakes, or an output that is gone.
 pub async fn run(args: &EventsArgs) -> Outcome {
     let mut signals = Signals::new()?;
-    let targets = find_targets(&args.target).await?;
+    let targets = find_targets(&args.target, &args.seek).await?;
     let rows = tokio::select! {
         rows = ask_all(targets, args.timeout, Some(0)) => rows,
         () = signals.next() => return Ok(End::Done),

@@ -27,7 +27,7 @@ const CLEAR: &str = "\u{1b}[H\u{1b}[2J";
 /// # Errors
 /// A `nodes.conf` with mistakes, an output that is gone, or a wait that took too long.
 pub async fn run(args: &StatusArgs) -> Outcome {
-    let targets = find_targets(&args.target).await?;
+    let targets = find_targets(&args.target, &args.seek).await?;
     if let Some(goal) = args.wait {
         return wait(args, targets, goal).await;
     }

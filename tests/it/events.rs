@@ -54,7 +54,8 @@ fn the_survivors_tell_the_whole_election() {
     assert!(order.is_sorted(), "{kinds:?}");
     let elected = all.iter().filter(of_term).find(|e| e["kind"] == "elected").unwrap();
     assert!(elected["cause"].is_string() && elected["took_seconds"].is_f64(), "{elected}");
-    assert!(all.iter().any(|e| e["kind"] == "lost_leader" && e["peer"] == old.seat.to_string()));
+    let dead = old.seat.to_string();
+    assert!(all.iter().any(|e| e["kind"] == "lost_leader" && e["peer"] == *dead));
     let mut ids: Vec<_> = all.iter().map(|e| (e["node"].clone(), e["id"].clone())).collect();
     let count = ids.len();
     ids.sort_by_key(|id| format!("{id:?}"));
@@ -123,7 +124,8 @@ fn a_script_waits_for_what_it_needs() {
     let (code, err) = wait(&cluster, "leader", "300ms");
     assert_eq!(code, Some(75), "{err}");
     assert!(err.contains("--wait"), "{err}");
-    (cluster.up(1), cluster.up(2));
+    cluster.up(1);
+    cluster.up(2);
     assert_eq!(wait(&cluster, "leader", "30s").0, Some(0), "also where one is missing");
     assert_eq!(wait(&cluster, "healthy", "300ms").0, Some(75));
     assert_eq!(wait(&cluster, "applied=1", "300ms").0, Some(75), "a voter is missing");

@@ -232,6 +232,29 @@ fn narrow_screens_keep_what_diagnoses() {
 }
 
 #[test]
+fn where_not_all_nodes_fit_the_marked_one_is_in_sight() {
+    let mut model = Model::new((1..=9).map(address).collect(), NOW);
+    update(&mut model, Msg::Poll(NOW));
+    for seat in 1..=9 {
+        let mut status = status(seat, if seat == 1 { "leader" } else { "follower" }, 41, Some(1));
+        status.servers = (1..=9).map(server).collect();
+        status.members = (1..=9).map(member).collect();
+        status.links = (1..=9).filter(|other| *other != seat).collect();
+        (status.voters, status.live) = (9, 9);
+        tell(&mut model, status);
+    }
+    update(&mut model, Msg::Now(NOW + 10));
+    assert_eq!(verdict(&model), Verdict::Healthy);
+    for seat in 1..=9 {
+        let text = screen(&model, 80, 9);
+        assert!(text.contains(&format!(">n{seat} ")), "{text}");
+        keys::type_in(&mut model, "j");
+    }
+    let text = screen(&model, 80, 24);
+    assert!(text.contains(" n1 ") && text.contains(">n9 ") && text.contains("TIMELINE"), "{text}");
+}
+
+#[test]
 fn every_size_is_drawn_and_hostile_names_stay_text() {
     let theme = Theme::choose(Some("plain"), |_| None).unwrap();
     let mut model = electing();
