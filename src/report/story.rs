@@ -110,24 +110,28 @@ pub fn event(e: &Event, at_ms: u64) -> Line {
 #[must_use]
 pub fn words(e: &Event) -> String {
     let peer = e.peer.map_or_else(|| "another".to_owned(), |seat| format!("n{seat}"));
-    let cause = if e.cause.is_empty() { "refused" } else { &e.cause };
+    let cause = if e.cause.is_empty() { "refused" } else { e.cause.as_str() };
     let because = if e.cause.is_empty() { String::new() } else { format!(": {}", e.cause) };
     let after = e.took_ms.map_or_else(String::new, |ms| format!(", leaderless {}", time(ms)));
     let took = e.took_ms.map_or_else(String::new, |ms| format!(" in {}", time(ms)));
     let yes = e.granted == Some(true);
     match e.kind.as_str() {
-        "prevote" | "vote" if e.cause == "not_answered" => format!("{peer} does not answer"),
         "timeout" => format!("campaigns{because}"),
-        "prevote_asked" => format!("PRECANDIDATE, asks {peer} whether it would vote for it"),
-        "prevote" if yes => format!("{peer} would vote for it{took}"),
-        "prevote" => format!("{peer} would not vote for it: {cause}"),
-        "prevoted" if yes => format!("would vote for {peer}"),
-        "prevoted" => format!("would not vote for {peer}: {cause}"),
+        "prevote_asked" => format!("PRECANDIDATE, asks {peer} for a pre-vote"),
+        "prevote" | "vote" => {
+            let what = if e.kind == "vote" { "vote" } else { "pre-vote" };
+            let answer = match (yes, cause) {
+                (true, _) => format!("yes{took}"),
+                (false, "not_answered") => "it does not answer".to_owned(),
+                (false, cause) => format!("no, {cause}"),
+            };
+            format!("{what} of {peer}: {answer}")
+        }
+        "prevoted" if yes => format!("pre-vote for {peer}: yes"),
+        "prevoted" => format!("pre-vote for {peer}: no, {cause}"),
         "vote_asked" => format!("CANDIDATE, asks {peer} for its vote"),
-        "vote" if yes => format!("{peer} votes for it{took}"),
-        "vote" => format!("{peer} does not vote for it: {cause}"),
         "voted" if yes => format!("votes for {peer}"),
-        "voted" => format!("does not vote for {peer}: {cause}"),
+        "voted" => format!("no vote for {peer}: {cause}"),
         "elected" => format!("LEADER{because}{after}"),
         "stepped_down" => format!("leads no longer{because}"),
         "new_leader" => format!("follows {peer}{after}"),
@@ -156,10 +160,11 @@ fn election(e: &Election, voters: Option<u32>) -> Vec<Line> {
             ..line(loss.at_ms, first, text, Tone::Bad)
         });
     }
-    for c in &e.candidates {
+    for c in e.candidates.iter().filter(|c| c.took_part()) {
+        let role = if c.prevoted { "PRECANDIDATE" } else { "campaigns" };
         let cause = if c.cause.is_empty() { "cause not known" } else { &c.cause };
         let asked = answers(": ", &c.prevotes);
-        lines.push(line(c.at_ms, c.seat, format!("PRECANDIDATE ({cause}){asked}"), Tone::Plain));
+        lines.push(line(c.at_ms, c.seat, format!("{role} ({cause}){asked}"), Tone::Plain));
         if let Some(at) = c.asked_ms {
             let text = format!("CANDIDATE, votes for itself{}", answers("; ", &c.votes));
             lines.push(line(at, c.seat, text, Tone::Plain));

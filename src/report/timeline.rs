@@ -58,12 +58,22 @@ pub struct Candidate {
     pub at_ms: u64,
     /// Why, in a code; empty: not known.
     pub cause: String,
-    /// What others said when it asked whether they would vote for it.
+    /// It asked others whether they would vote for it.
+    pub prevoted: bool,
+    /// What they said.
     pub prevotes: BTreeMap<u32, Answer>,
     /// When it asked for votes, if it did.
     pub asked_ms: Option<u64>,
     /// What others said then.
     pub votes: BTreeMap<u32, Answer>,
+}
+
+impl Candidate {
+    /// It did more than to hear that leadership is handed over.
+    #[must_use]
+    pub fn took_part(&self) -> bool {
+        self.prevoted || self.asked_ms.is_some() || self.cause != "transfer"
+    }
 }
 
 /// The leader as some nodes lost it.
@@ -276,10 +286,12 @@ fn add(terms: &mut BTreeMap<u64, Election>, Entry { at_ms, event }: Entry<'_>) {
             candidate.cause.clone_from(&event.cause);
             candidate.at_ms = candidate.at_ms.min(at_ms);
         }
-        ("prevote_asked", _) => drop(election.candidate(own, at_ms)),
+        ("prevote_asked", _) => election.candidate(own, at_ms).prevoted = true,
         ("vote_asked", _) => drop(election.candidate(own, at_ms).asked_ms.get_or_insert(at_ms)),
         ("prevote", Some(peer)) => {
-            election.candidate(own, at_ms).prevotes.insert(peer, answer);
+            let candidate = election.candidate(own, at_ms);
+            candidate.prevoted = true;
+            candidate.prevotes.insert(peer, answer);
         }
         ("vote", Some(peer)) => {
             let candidate = election.candidate(own, at_ms);
@@ -288,7 +300,9 @@ fn add(terms: &mut BTreeMap<u64, Election>, Entry { at_ms, event }: Entry<'_>) {
         }
         // What the one says who answered counts where the candidate cannot tell any more.
         ("prevoted", Some(peer)) => {
-            election.candidate(peer, at_ms).prevotes.entry(own).or_insert(answer);
+            let candidate = election.candidate(peer, at_ms);
+            candidate.prevoted = true;
+            candidate.prevotes.entry(own).or_insert(answer);
         }
         ("voted", Some(peer)) => {
             let candidate = election.candidate(peer, at_ms);

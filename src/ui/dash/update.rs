@@ -5,6 +5,7 @@ use super::choice::Choice;
 use super::keys::press;
 use super::model::State;
 use crate::report::Row;
+use crate::report::reason::Reason;
 use crossterm::event::KeyEvent;
 
 /// Every node is asked this often, in milliseconds.
@@ -132,7 +133,10 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
 /// `new` ones that were never asked.
 fn questions(state: &mut State, new: bool) -> Vec<Effect> {
     let passing = state.nodes.iter().any(|node| !node.passing.is_empty());
-    let pause = if state.judgement.leader.is_none() || passing { FAST_MS } else { POLL_MS };
+    // One that others have just lost may be dead: an old answer of its says nothing about that.
+    let unsure = state.judgement.reasons.contains(&Reason::PartialPartition);
+    let quick = state.judgement.leader.is_none() || passing || unsure;
+    let pause = if quick { FAST_MS } else { POLL_MS };
     let now_ms = state.now_ms;
     let mut asks = Vec::new();
     for node in state.nodes.iter_mut().filter(|node| !node.asking) {

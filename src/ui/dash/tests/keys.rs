@@ -211,7 +211,7 @@ fn views_details_and_every_event() {
     type_in(&mut model, "2");
     shows(&model, &["PRECANDIDATE (connection_lost): yes n3; silent n1"]);
     press(&mut model, "Enter");
-    shows(&model, &["n3 would vote for it in 3ms", "CANDIDATE, asks n3 for its vote"]);
+    shows(&model, &["pre-vote of n3: yes in 3ms", "CANDIDATE, asks n3 for its vote"]);
     type_in(&mut model, "3");
     shows(&model, &["Who hears whom", "X 2.0s", "0.4ms", "dash"]);
     type_in(&mut model, "4");

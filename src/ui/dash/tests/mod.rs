@@ -229,6 +229,7 @@ fn lost(seat: u32) -> Vec<Event> {
     if seat == 2 {
         events.extend([
             event(2, then + 20, 42, "timeout", None, "connection_lost"),
+            event(2, then + 22, 42, "prevote_asked", Some(3), ""),
             answered(event(2, then + 21, 42, "prevote", Some(1), "not_answered"), false, 1),
             answered(event(2, then + 24, 42, "prevote", Some(3), ""), true, 3),
             event(2, then + 25, 42, "vote_asked", Some(3), ""),

@@ -49,7 +49,8 @@ fn roles_that_lasted_milliseconds_are_shown_for_a_moment_each_and_in_order() {
     update(&mut model, Msg::Now(NOW + 400));
     let mut elected = status(2, "leader", 42, Some(2));
     elected.events = vec![
-        event(2, NOW + 390, 42, "timeout", None, "connection_lost"),
+        event(2, NOW + 389, 42, "timeout", None, "connection_lost"),
+        event(2, NOW + 390, 42, "prevote_asked", Some(3), ""),
         event(2, NOW + 391, 42, "vote_asked", Some(3), ""),
         event(2, NOW + 399, 42, "elected", None, "connection_lost"),
     ];
