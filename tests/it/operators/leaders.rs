@@ -87,7 +87,8 @@ fn a_drained_server_sends_its_clients_elsewhere_and_leads_no_more() {
     alice.send("bob", &["after"]);
     tail.wait_for(2, SOON);
     let json = cluster.status_json();
-    let own = json["nodes"].as_array().unwrap().iter().find(|n| n["id"] == leader.to_string());
+    let id = leader.to_string();
+    let own = json["nodes"].as_array().unwrap().iter().find(|n| n["id"] == id);
     let own = own.unwrap();
     assert_eq!(own["sessions"], 0, "{own}");
     assert!(own["reasons"].to_string().contains("\"draining\""), "{own}");

@@ -89,6 +89,7 @@ fn restart_all(drains: bool) {
     let tail = bob.tail();
     let writer = Writer::start(&alice, "bob");
     for seat in cluster.seats() {
+        let id = seat.to_string();
         writer.more(50);
         if drains {
             cluster.done(&["drain", &seat.to_string(), "--wait"]);
@@ -99,7 +100,7 @@ fn restart_all(drains: bool) {
         cluster.up(seat);
         wait_until(SOON, "the server has caught up", || {
             let json = cluster.well()?;
-            let node = json["nodes"].as_array()?.iter().find(|n| n["id"] == seat.to_string())?;
+            let node = json["nodes"].as_array()?.iter().find(|n| n["id"] == id)?;
             let near = node["lag_entries"].as_u64().is_some_and(|lag| lag < 64);
             near.then_some(())
         });
