@@ -8,7 +8,7 @@ use super::members::Admissions;
 use super::mesh::Handler;
 use super::orders;
 use super::read::Reader;
-use super::shared::{Leader, Raft, Shared};
+use super::shared::{Leader, Raft, Shared, seat_of};
 use super::transfer::Receiver;
 use super::types::{Cause, EventKind};
 use crate::wire::WireError;
@@ -144,11 +144,20 @@ impl Inbound {
             // Another one is asked then.
             return Err(Silence::NotReady);
         }
-        let text = format!("node {from} hands leadership over to this node");
-        let note = Note::new(transfer.from.term, EventKind::Transfer).peer(from).text(text);
-        self.shared.events.note(note);
-        self.shared.note_hand_over(transfer.from.term);
-        self.shared.events.campaign(transfer.from.term + 1, Cause::Transfer, "asked to lead");
+        // All followers hear of it.
+        let (term, shared) = (transfer.from.term, &self.shared);
+        shared.note_hand_over(term);
+        let note = Note::new(term, EventKind::Transfer).peer(from);
+        if transfer.to == shared.raft_id() {
+            let text = format!("node {from} hands leadership over to this node");
+            shared.events.note(note.text(text));
+            shared.events.campaign(term + 1, Cause::Transfer, "asked to lead");
+        } else {
+            let to = seat_of(transfer.to);
+            shared
+                .events
+                .note(note.text(format!("node {from} hands leadership over to node {to}")));
+        }
         let last = transfer.last.map(kinds::log_id);
         let request = TransferLeaderRequest::new(kinds::vote(transfer.from), transfer.to, last);
         let answer = raft.handle_transfer_leader(request).await.map_err(|_| Silence::Stopped)?;
