@@ -140,7 +140,7 @@ impl Inbound {
     async fn transfer(&self, from: u32, payload: Bytes) -> Answer {
         let transfer = Transfer::decode(payload)?;
         let raft = self.raft().await?;
-        if self.shared.draining() {
+        if self.shared.draining() && transfer.to == self.shared.raft_id() {
             // Another one is asked then.
             return Err(Silence::NotReady);
         }
