@@ -104,7 +104,7 @@ fn make_lead(cluster: &mut Cluster, seat: u32, alice: &Person, sent: &mut Vec<Sa
 fn said(node: &Node, message: &str) -> Vec<Value> {
     let log = node.wrote("log");
     let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    lines.filter(|line| line["message"] == message).collect()
+    lines.filter(|line| line["msg"] == message).collect()
 }
 
 /// `to` is down and misses so much that `from`, which leads, has to send it a snapshot.
