@@ -3,7 +3,7 @@
 
 use crate::harness::{Cluster, LEADER, program, signal, texts, wait_until};
 use serde_json::Value;
-use std::io::Read;
+use std::io::{BufRead, BufReader};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
@@ -81,13 +81,16 @@ fn the_survivors_tell_the_whole_election() {
 fn what_happens_is_followed_until_a_signal() {
     let mut cluster = Cluster::start(3);
     let old = cluster.leader();
-    let mut follows = command(&cluster, &["events", "--json", "--follow", "--since", "0s"]);
+    let mut follows = command(&cluster, &["events", "--json", "--follow"]);
     let mut child = follows.stdout(Stdio::piped()).spawn().unwrap();
-    let mut out = child.stdout.take().unwrap();
+    let out = BufReader::new(child.stdout.take().unwrap());
+    let (say, heard) = std::sync::mpsc::channel();
     let reader = std::thread::spawn(move || {
-        let mut text = String::new();
-        out.read_to_string(&mut text).unwrap();
-        text
+        out.lines().map_while(Result::ok).for_each(|line| drop(say.send(line)));
+    });
+    let told = |line: &String| serde_json::from_str::<Value>(line).unwrap();
+    wait_until(SOON, "the first election is told", || {
+        heard.try_iter().find(|line| told(line)["kind"] == "elected")
     });
     let mut watches = command(&cluster, &["status", "--watch", "--json"]);
     let watches = watches.stdout(Stdio::piped()).spawn().unwrap();
@@ -102,9 +105,10 @@ fn what_happens_is_followed_until_a_signal() {
     });
     signal(child.id(), "TERM");
     assert_eq!(child.wait().unwrap().code(), Some(0));
-    let text = reader.join().unwrap();
+    reader.join().unwrap();
+    let all: Vec<Value> = heard.try_iter().map(|line| told(&line)).collect();
     for kind in ["lost_leader", "timeout", "vote_asked", "elected"] {
-        assert!(text.contains(&format!("\"kind\":\"{kind}\"")), "no {kind} in {text}");
+        assert!(all.iter().any(|event| event["kind"] == kind), "no {kind} in {all:?}");
     }
     signal(watches.id(), "TERM");
     let output = watches.wait_with_output().unwrap();

@@ -1,6 +1,6 @@
 //! Members that come and go.
 
-use crate::harness::{Cluster, wait_until};
+use crate::harness::{Cluster, Path, wait_until};
 use std::time::Duration;
 
 const SOON: Duration = Duration::from_secs(20);
@@ -109,4 +109,25 @@ fn the_leader_is_removed_after_it_has_handed_over() {
     let alice = cluster.person("alice");
     alice.register();
     alice.send("alice", &["it goes on"]);
+}
+
+/// A leader that is cut off does not know it at once, and takes the order: it is not done, and
+/// nobody is told that it was.
+#[test]
+fn an_order_that_is_not_committed_is_not_called_done() {
+    let cluster = Cluster::setup().proxied().start(3);
+    let old = cluster.leader().seat;
+    let (admin, host) = (cluster.admin(old).to_string(), cluster.host(1).to_string());
+    cluster.paths().part(&[old], 3, Path::Swallow);
+    let order = ["member", "add", "7", &host, "--client", "1", "--peer", "2", "--admin", &admin];
+    let said = cluster.fails(75, &order);
+    assert!(said.contains("not committed in time") || said.contains("no leader"), "{said}");
+    let others: Vec<u32> = cluster.seats().into_iter().filter(|seat| *seat != old).collect();
+    wait_until(SOON, "the other two have a leader", || cluster.agreed_among(&others));
+    cluster.paths().part(&[old], 3, Path::Open);
+    let after = cluster.leader();
+    cluster.same_state();
+    assert_ne!(after.seat, old);
+    let list = cluster.done(&["member", "list"]);
+    assert!(!list.contains("n7"), "what a majority never had is gone: {list}");
 }
