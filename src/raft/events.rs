@@ -73,6 +73,11 @@ impl Note {
         self
     }
 
+    /// Somebody leads from now on.
+    pub const fn is_new_leader(&self) -> bool {
+        matches!(self.event.kind, EventKind::Elected | EventKind::NewLeader)
+    }
+
     /// In words for a person.
     pub fn text(mut self, text: impl Into<String>) -> Self {
         self.event.text = text.into();
@@ -86,7 +91,8 @@ impl Events {
         self.kept().add(note);
     }
 
-    /// This node campaigns for `term`; noted once a term, whoever notices first.
+    /// This node campaigns for `term`; noted once a term until somebody leads, whoever notices
+    /// first.
     pub fn campaign(&self, term: u64, cause: Cause, text: &str) {
         let mut kept = self.kept();
         if kept.campaign.is_none_or(|(last, _)| last < term) {
@@ -98,6 +104,11 @@ impl Events {
     /// Why this node campaigned for `term`; `None` where it did not.
     pub fn campaigned(&self, term: u64) -> Option<Cause> {
         self.kept().campaign.filter(|(last, _)| *last == term).map(|(_, cause)| cause)
+    }
+
+    /// Somebody leads: the next campaign is another one, whatever its term.
+    pub fn end_campaign(&self) {
+        self.kept().campaign = None;
     }
 
     /// This node asks for votes in `term`, or has won it alone: counted once a term.
@@ -210,6 +221,10 @@ mod tests {
         let (started, _) = events.counts();
         assert_eq!(started, BTreeMap::from([(Cause::ConnectionLost, 1), (Cause::Timeout, 1)]));
         assert_eq!(events.all().len(), 1);
+        // It did not come about; when the leader of another term is lost, it is a new one.
+        events.end_campaign();
+        events.campaign(5, Cause::Timeout, "");
+        assert_eq!(events.all().len(), 2);
     }
 
     #[test]

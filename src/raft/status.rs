@@ -193,6 +193,9 @@ fn follow(shared: &Shared, turns: &mut Turns, now: &mut NodeStatus) {
         // One that votes alone asks nobody.
         events.asks_for_votes(now.term);
     }
+    if notes.iter().any(Note::is_new_leader) {
+        events.end_campaign();
+    }
     for note in notes {
         events.note(note);
     }
