@@ -1,6 +1,7 @@
 //! The program: parse, dispatch, and the only place where an end becomes an exit code.
 
 use clap::Parser;
+use rustchat::chat::text::printable;
 use rustchat::cli::args::Cli;
 use rustchat::cli::outcome::{End, Failure, Kind};
 use rustchat::{cli, telemetry};
@@ -47,5 +48,8 @@ fn code(kind: Kind) -> u8 {
 
 fn complain(failure: &Failure) {
     // Where standard error is gone, there is nobody left to tell.
-    drop(writeln!(std::io::stderr().lock(), "rustchat: {failure}"));
+    let text = failure.to_string();
+    // Some of its words may be others'.
+    let lines: Vec<_> = text.lines().map(printable).collect();
+    drop(writeln!(std::io::stderr().lock(), "rustchat: {}", lines.join("\n")));
 }

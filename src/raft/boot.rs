@@ -77,6 +77,8 @@ pub struct View {
     /// A leader was heard within the lease, or this node leads, or is in the middle of a
     /// real election: then openraft's own timer brings the next one.
     pub led: bool,
+    /// It was drained, and leaves it to the others to campaign.
+    pub spared: bool,
 }
 
 impl View {
@@ -116,7 +118,7 @@ impl Elections {
     /// Looks at the view; `chance` is in 0..1 and spreads nodes that decide at once.
     pub fn on_view(&mut self, view: &View, now: Instant, chance: f64) -> Vec<Step> {
         let mut steps = Vec::new();
-        let allowed = view.majority();
+        let allowed = view.majority() && !view.spared;
         if allowed != self.allowed {
             self.allowed = allowed;
             steps.push(Step::Allow(allowed));
@@ -157,6 +159,7 @@ mod tests {
             raft_id: 1,
             rejoin: false,
             snapshot_log_bytes: 1 << 20,
+            draining: false,
         }
     }
 
@@ -201,7 +204,20 @@ mod tests {
 
     fn view(live: &[u64]) -> View {
         let configs = vec![(1..=5).collect()];
-        View { me: 1, configs, live: live.iter().copied().collect(), led: false }
+        View { me: 1, configs, live: live.iter().copied().collect(), led: false, spared: false }
+    }
+
+    #[test]
+    fn a_drained_node_leaves_it_to_the_others_for_a_while() {
+        let (mut elections, now) = (Elections::default(), Instant::now());
+        let spared = View { spared: true, ..view(&[1, 2, 3]) };
+        assert_eq!(
+            elections.on_view(&view(&[1, 2, 3]), now, 0.0),
+            [Step::Allow(true), Step::Elect]
+        );
+        assert_eq!(elections.on_view(&spared, now, 0.0), [Step::Allow(false)], "nor by a timer");
+        let again = elections.on_view(&view(&[1, 2, 3]), now, 0.0);
+        assert_eq!(again, [Step::Allow(true), Step::Elect], "nobody else has");
     }
 
     #[test]

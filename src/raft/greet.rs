@@ -127,6 +127,10 @@ fn known(shared: &Shared, theirs: &PeerHello) -> Result<(), String> {
             _ => Ok(()),
         };
     }
+    // What is not committed may still be undone, and nobody is to stop for that.
+    if !shared.membership_is_committed() {
+        return Ok(());
+    }
     let newer = |(id, _): (&u64, _)| seat_of(*id) == seat && *id > theirs.raft_id;
     if membership.nodes().any(newer) {
         return Err(format!(

@@ -140,10 +140,6 @@ impl Inbound {
     async fn transfer(&self, from: u32, payload: Bytes) -> Answer {
         let transfer = Transfer::decode(payload)?;
         let raft = self.raft().await?;
-        if self.shared.draining() && transfer.to == self.shared.raft_id() {
-            // Another one is asked then.
-            return Err(Silence::NotReady);
-        }
         // All followers hear of it.
         let (term, shared) = (transfer.from.term, &self.shared);
         shared.note_hand_over(term);

@@ -238,7 +238,8 @@ fn view(shared: &Shared, raft: &Raft) -> View {
         me: shared.raft_id(),
         configs: metrics.membership_config.get_joint_config().clone(),
         live: shared.live(),
-        led: heard || busy || spared(shared),
+        led: heard || busy,
+        spared: !busy && spared(shared),
     }
 }
 

@@ -117,7 +117,10 @@ impl Upkeep {
         let node = Member { raft_id: 0, ..member.clone() };
         let (id, change) = match next_id(&members, &member, now_ms()) {
             NextId::Known(id) => return AdmitAnswer::Admitted(id),
-            NextId::New(id) => (id, raft.add_learner(id, node, false).boxed()),
+            NextId::New { id, held } => {
+                let node = Member { held, ..node };
+                (id, raft.add_learner(id, node, false).boxed())
+            }
             NextId::Kept(id) => {
                 let nodes = BTreeMap::from([(id, Member { held: true, ..node })]);
                 (id, raft.change_membership(ChangeMembers::SetNodes(nodes), true).boxed())
@@ -206,8 +209,8 @@ enum NextId {
     Known(u64),
     /// An operator added it, and nobody has come for it yet.
     Kept(u64),
-    /// The next one of its seat, which was never used.
-    New(u64),
+    /// The next one of its seat, which was never used; `held` where an operator promotes it.
+    New { id: u64, held: bool },
 }
 
 fn next_id(members: &BTreeMap<u64, Member>, new: &Member, now_ms: u64) -> NextId {
@@ -218,16 +221,21 @@ fn next_id(members: &BTreeMap<u64, Member>, new: &Member, now_ms: u64) -> NextId
     }
     match of_seat().max_by_key(|(id, _)| **id) {
         Some((id, node)) if node.held && node.incarnation.is_none() => NextId::Kept(*id),
-        Some((id, _)) => NextId::New(id + 1000),
-        None => NextId::New(u64::from(new.seat) + 1000 * generation(now_ms)),
+        Some((id, node)) => NextId::New { id: id + 1000, held: node.held },
+        None => {
+            let id = u64::from(new.seat) + 1000 * generation(members, now_ms);
+            NextId::New { id, held: false }
+        }
     }
 }
 
 /// The g of a Raft id on a seat that has no members. It may have had some: ids are never used
 /// again, and the log remembers none of those that were removed, so the time makes the
-/// difference. Minutes since 2020; `--rejoin` alone never counts up to that.
-pub const fn generation(now_ms: u64) -> u64 {
-    now_ms.saturating_sub(1_577_836_800_000) / 60_000
+/// difference: milliseconds since 1970, which `--rejoin` alone never counts up to, and in any case
+/// more than any member has.
+pub fn generation(members: &BTreeMap<u64, Member>, now_ms: u64) -> u64 {
+    let newest = members.keys().map(|id| id / 1000).max().unwrap_or(0);
+    now_ms.max(newest + 1)
 }
 
 /// The voters with the first of `ready` in the place of its predecessors.
@@ -260,10 +268,14 @@ mod tests {
     fn a_seat_filled_anew_gets_the_next_id_and_keeps_it() {
         let members = BTreeMap::from([member(1, 1), member(2, 2), member(1002, 3)]);
         let next = |seat, incarnation| next_id(&members, &member(seat, incarnation).1, NOW);
-        assert_eq!(next(1, 9), NextId::New(1001));
-        assert_eq!(next(2, 9), NextId::New(2002));
+        let new = |id| NextId::New { id, held: false };
+        assert_eq!(next(1, 9), new(1001));
+        assert_eq!(next(2, 9), new(2002));
         assert_eq!(next(2, 3), NextId::Known(1002));
-        assert_eq!(next(3, 9), NextId::New(3 + 1000 * generation(NOW)));
+        assert_eq!(next(3, 9), new(3 + 1000 * NOW));
+        let later = BTreeMap::from([member(1 + 1000 * (NOW + 5), 1)]);
+        let id = next_id(&later, &member(3, 9).1, NOW);
+        assert_eq!(id, new(3 + 1000 * (NOW + 6)), "also where the clock is behind");
     }
 
     #[test]
@@ -272,7 +284,7 @@ mod tests {
         let next = |old: Member| next_id(&[(7004, old)].into(), &member(4, 9).1, NOW);
         assert_eq!(next(held(None)), NextId::Kept(7004));
         assert_eq!(next(held(Some([9; 16]))), NextId::Known(7004));
-        assert_eq!(next(held(Some([8; 16]))), NextId::New(8004));
+        assert_eq!(next(held(Some([8; 16]))), NextId::New { id: 8004, held: true });
     }
 
     #[test]

@@ -79,6 +79,8 @@ pub struct NodeConfig {
     pub rejoin: bool,
     /// Log bytes since the last snapshot that bring the next one.
     pub snapshot_log_bytes: u64,
+    /// It was drained before, in this process.
+    pub draining: bool,
 }
 
 /// An entry that is committed.

@@ -13,12 +13,14 @@ use crate::wire::raft::{Member, Order, OrderAnswer, Ordered};
 use openraft::ChangeMembers;
 use openraft::async_runtime::watch::WatchReceiver as _;
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// An order to another server takes at most this long.
 const ORDER_TIME: Duration = Duration::from_secs(15);
 /// How often to look whether it has come about.
 const LOOK: Duration = Duration::from_millis(20);
+/// A new leader is given this long to apply its first entry.
+const SETTLES: Duration = Duration::from_secs(1);
 /// The order goes after the leader this often.
 const HOPS: usize = 4;
 
@@ -95,7 +97,7 @@ pub async fn drain(shared: &Shared, on: bool, dry_run: bool) -> OrderAnswer {
 
 /// Does it, on the leader; called from one task.
 pub async fn carry_out(shared: &Shared, ordered: Ordered) -> OrderAnswer {
-    match shared.leader() {
+    match settled(shared).await {
         Leader::Me => {}
         Leader::Other(seat) => return OrderAnswer::Leader(seat),
         Leader::Soon => return OrderAnswer::NotNow("the leader was elected just now".into()),
@@ -139,6 +141,17 @@ pub async fn carry_out(shared: &Shared, ordered: Ordered) -> OrderAnswer {
     }
 }
 
+/// Who leads; one that was elected just now is given a moment to apply what it found.
+async fn settled(shared: &Shared) -> Leader {
+    let until = Instant::now() + SETTLES;
+    loop {
+        match shared.leader() {
+            Leader::Soon if Instant::now() < until => tokio::time::sleep(LOOK).await,
+            leader => return leader,
+        }
+    }
+}
+
 async fn add(raft: &Raft, id: u64, member: Member) -> OrderAnswer {
     let seat = member.seat;
     let node = Member { raft_id: 0, incarnation: None, held: true, ..member };
@@ -156,7 +169,12 @@ async fn promote(raft: &Raft, view: &View, id: u64, voters: BTreeSet<u64>) -> Or
         return set;
     }
     let text = format!("node {} votes: {}", seat_of(id), view.arithmetic(&voters, id));
-    committed(raft.change_membership(ChangeMembers::ReplaceAllVoters(voters), false), text).await
+    let change = raft.change_membership(ChangeMembers::ReplaceAllVoters(voters), false);
+    match committed(change, text).await {
+        // It is no longer held: the leader, or the next one, makes it a voter.
+        OrderAnswer::NotNow(why) => OrderAnswer::Unknown(why),
+        answer => answer,
+    }
 }
 
 async fn remove(raft: &Raft, seat: u32, ids: Vec<u64>, voters: BTreeSet<u64>) -> OrderAnswer {
@@ -236,7 +254,7 @@ async fn transferred(
             Err(OrderAnswer::NotNow(format!("node {} leads in term {term}", seat_of(id))))
         }
         Err(_) if given => Err(OrderAnswer::Unknown("nobody leads yet".into())),
-        Err(_) => Err(OrderAnswer::NotNow("it did not take leadership".into())),
+        Err(_) => Err(OrderAnswer::Unknown("it has not taken leadership yet".into())),
     }
 }
 
@@ -297,7 +315,7 @@ impl View {
         if let Some(other) = self.members.values().find(same) {
             return Err(format!("node {} has that address already", other.seat));
         }
-        Ok(u64::from(seat) + 1000 * generation(now_ms()))
+        Ok(u64::from(seat) + 1000 * generation(&self.members, now_ms()))
     }
 
     fn may_promote(&self, seat: u32) -> Result<(u64, BTreeSet<u64>), String> {

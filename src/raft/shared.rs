@@ -99,7 +99,6 @@ impl Shared {
         Self {
             raft_id: AtomicU64::new(config.raft_id),
             admitted: AtomicBool::new(false),
-            config,
             store,
             halt,
             events: Events::default(),
@@ -115,9 +114,10 @@ impl Shared {
             met: Mutex::new(BTreeMap::new()),
             led_by: Mutex::new(None),
             pre_votes: AtomicUsize::new(0),
-            draining: AtomicBool::new(false),
+            draining: AtomicBool::new(config.draining),
             handed_over: AtomicU64::new(0),
             membership_since: Mutex::new(Instant::now()),
+            config,
         }
     }
 
@@ -247,6 +247,14 @@ impl Shared {
     /// It is told so, or taken back. Says whether that changes anything.
     pub fn set_draining(&self, draining: bool) -> bool {
         self.draining.swap(draining, Ordering::Relaxed) != draining
+    }
+
+    /// The membership that counts now is committed.
+    pub fn membership_is_committed(&self) -> bool {
+        let Some(raft) = self.raft() else { return false };
+        let metrics = raft.metrics();
+        let metrics = metrics.borrow_watched();
+        metrics.membership_config.log_id() == metrics.committed_membership_config.log_id()
     }
 
     /// The membership changed just now.

@@ -166,7 +166,7 @@ pub fn judge(rows: &[Row]) -> Judgement {
 
 /// The node whose membership counts: the one that has come furthest.
 fn newest<'a>(statuses: &[&'a Status]) -> Option<&'a Status> {
-    statuses.iter().copied().max_by_key(|s| (s.role != DOWN, s.applied, s.term))
+    statuses.iter().copied().max_by_key(|s| (s.role != DOWN, s.generation, s.applied, s.term))
 }
 
 /// Voters that answer.

@@ -65,7 +65,8 @@ pub async fn run(
     };
     let ready = Some(ready);
     let (begun, pause) = (Instant::now(), limits::REOPEN_MIN);
-    let mut life = Life { config, stop, door, now, ready, pulse, room: None, begun, pause };
+    let mut life =
+        Life { config, stop, door, now, ready, pulse, room: None, begun, draining: false, pause };
     let ended = life.go_on(store).await;
     if let Some(room) = life.room.take() {
         room.close().await;
@@ -113,6 +114,8 @@ struct Life {
     /// Open while there is no node, from the first time that one was given up.
     room: Option<Room>,
     begun: Instant,
+    /// The last node was drained.
+    draining: bool,
     /// The wait before the store is opened next.
     pause: Duration,
 }
@@ -181,7 +184,8 @@ impl Life {
         let (replica, state) = pulse::during(&self.pulse, loaded).await?;
         let (passwords, thread) = Passwords::start()
             .map_err(|error| ServeError::Failed(format!("no thread for passwords: {error}")))?;
-        let config = node_config(&self.config, &*store, self.ready.is_none());
+        let again = self.ready.is_none();
+        let config = node_config(&self.config, &*store, again, self.draining);
         let own = CancellationToken::new();
         let node = Node::start(config, Arc::clone(&store), Box::new(replica), own)
             .map_err(|error| ServeError::of_start(error, self.config.peer_listen))?;
@@ -228,6 +232,7 @@ impl Life {
             Some(room) => admin::Now::Waiting(room.known()),
             None => admin::Now::Starting,
         });
+        self.draining = node.status().borrow().draining;
         end(shared, tasks, &node, thread).await;
         if let Some(room) = &self.room {
             room.set_leader(leader_after(&node, self.config.seat));
@@ -304,7 +309,12 @@ async fn listen(config: &ServerConfig) -> Result<TcpListener, ServeError> {
 }
 
 /// `again`: this process had a node before. What that one was admitted with it has then.
-fn node_config(config: &ServerConfig, store: &dyn Store, again: bool) -> NodeConfig {
+fn node_config(
+    config: &ServerConfig,
+    store: &dyn Store,
+    again: bool,
+    draining: bool,
+) -> NodeConfig {
     let identity = store.identity();
     let has_joined = again && store.bounds().last.is_some();
     NodeConfig {
@@ -317,6 +327,7 @@ fn node_config(config: &ServerConfig, store: &dyn Store, again: bool) -> NodeCon
         raft_id: identity.raft_id,
         rejoin: config.rejoin && !has_joined,
         snapshot_log_bytes: config.snapshot_log_bytes,
+        draining,
     }
 }
 

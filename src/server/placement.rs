@@ -2,7 +2,7 @@
 //! followers in turn. Pure. It must not know sockets or sessions.
 
 use crate::raft::{NodeStatus, Role};
-use crate::wire::statement::PeerView;
+use crate::wire::statement::{MemberView, PeerView};
 
 /// A follower that lacks more entries than this is lagging: clients would wait there.
 const LAG_ENTRIES: u64 = 1_000;
@@ -43,7 +43,10 @@ impl Placement {
         let last_index = status.last.map_or(0, |id| id.index);
         let able = |peer: &&PeerView| {
             let matched = peer.matched.map_or(0, |index| index + 1);
-            peer.live && matched > 0 && matched + LAG_ENTRIES > last_index
+            let member = |m: &&MemberView| m.server.seat == peer.seat;
+            let votes = status.members.iter().filter(member).any(|m| m.voter);
+            let belongs = votes || status.members.is_empty();
+            peer.live && belongs && matched > 0 && matched + LAG_ENTRIES > last_index
         };
         let able: Vec<u32> = status.peers.iter().filter(able).map(|p| p.seat).collect();
         let after = able.iter().filter(|s| **s > self.last).min();

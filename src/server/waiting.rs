@@ -83,6 +83,7 @@ fn down(last: Status) -> Status {
         sessions: 0,
         live: 0,
         links: Vec::new(),
+        peers: Vec::new(),
         heartbeat_age_ms: None,
         quorum_ack_age_ms: None,
         ready: Some(false),

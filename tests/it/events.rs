@@ -84,7 +84,7 @@ fn what_happens_is_followed_until_a_signal() {
     let mut follows = command(&cluster, &["events", "--json", "--follow"]);
     let mut child = follows.stdout(Stdio::piped()).spawn().unwrap();
     let out = BufReader::new(child.stdout.take().unwrap());
-    let (say, heard) = std::sync::mpsc::channel();
+    let (say, heard) = std::sync::mpsc::sync_channel(4096);
     let reader = std::thread::spawn(move || {
         out.lines().map_while(Result::ok).for_each(|line| drop(say.send(line)));
     });

@@ -78,6 +78,8 @@ fn turned_down(address: &str, status: u16, body: &[u8]) -> Failure {
     let kind = match status {
         401 | 403 => Kind::Auth,
         503 => Kind::Unavailable,
+        404 | 405 => Kind::Usage,
+        500..=599 => Kind::Io,
         _ => Kind::Refused,
     };
     Failure::text(kind, format!("{address} answers {status}: {said}"))

@@ -10,6 +10,7 @@ mod target;
 
 use super::outcome::{End, Failure, Kind, Outcome};
 use super::talk::rfc3339;
+use crate::chat::text::printable;
 use crate::server::backup::{BackupError, Checked, check, inspect};
 use crate::store::StoreError;
 use args::BackupCommand;
@@ -97,10 +98,15 @@ fn print(checked: &Checked, as_json: bool) -> Outcome {
     }
     let mut out = io::stdout().lock();
     let yes = |yes: bool, text: &'static str| if yes { text } else { "no" };
-    writeln!(out, "cluster        {} ({})", head.cluster, head.cluster_name)?;
+    writeln!(
+        out,
+        "cluster        {} ({})",
+        printable(&head.cluster),
+        printable(&head.cluster_name)
+    )?;
     writeln!(out, "generation     {}", head.generation)?;
-    writeln!(out, "made           {at} by rustchat {}", head.version)?;
-    writeln!(out, "from           seat {}, store {}", head.seat, head.store)?;
+    writeln!(out, "made           {at} by rustchat {}", printable(&head.version))?;
+    writeln!(out, "from           seat {}, store {}", head.seat, printable(&head.store))?;
     writeln!(out, "entry          {} of term {}", head.applied.index, head.applied.term)?;
     writeln!(out, "stopped server {}", yes(head.offline, "yes"))?;
     writeln!(out, "stale          {}", yes(head.stale, "perhaps: no majority was asked"))?;
@@ -110,7 +116,7 @@ fn print(checked: &Checked, as_json: bool) -> Outcome {
     writeln!(out, "messages       {}", counts.messages)?;
     for member in &head.members {
         let role = if member.voter { "voter" } else { "learner" };
-        writeln!(out, "member         {} at {} ({role})", member.id, member.host)?;
+        writeln!(out, "member         {} at {} ({role})", member.id, printable(&member.host))?;
     }
     Ok(End::Done)
 }

@@ -23,10 +23,11 @@ impl Target {
     pub fn new(to: &Path) -> Result<Self, Failure> {
         refuse_to_overwrite(to)?;
         let mut part = to.as_os_str().to_owned();
-        part.push(format!(".{}.part", std::process::id()));
+        part.push(format!(".{:016x}.part", rand::random::<u64>()));
         let part = PathBuf::from(part);
         let mut options = OpenOptions::new();
-        options.create(true).truncate(true).write(true).mode(0o600);
+        // Never a file that somebody else has put there.
+        options.create_new(true).write(true).mode(0o600);
         let file = options.open(&part).map_err(|why| failed(&part, why))?;
         Ok(Self { to: to.to_owned(), part, file, kept: false })
     }
@@ -57,9 +58,19 @@ impl Target {
     /// # Errors
     /// As [`Self::new`].
     pub fn keep(mut self) -> Result<(), Failure> {
-        refuse_to_overwrite(&self.to)?;
-        fs::rename(&self.part, &self.to).map_err(|why| failed(&self.to, why))?;
-        self.kept = true;
+        // Unlike a rename, a link overwrites nothing, whoever was faster.
+        match fs::hard_link(&self.part, &self.to) {
+            Ok(()) => {}
+            Err(why) if why.kind() == io::ErrorKind::AlreadyExists => {
+                return Err(Failure::text(Kind::Refused, is_there(&self.to)));
+            }
+            // A file system without links.
+            Err(_) => {
+                refuse_to_overwrite(&self.to)?;
+                fs::rename(&self.part, &self.to).map_err(|why| failed(&self.to, why))?;
+                self.kept = true;
+            }
+        }
         let parent = self.to.parent().filter(|parent| !parent.as_os_str().is_empty());
         let parent = parent.unwrap_or_else(|| Path::new("."));
         File::open(parent).and_then(|dir| dir.sync_all()).map_err(|why| failed(parent, why))
@@ -77,10 +88,13 @@ impl Drop for Target {
 
 fn refuse_to_overwrite(path: &Path) -> Result<(), Failure> {
     if path.try_exists().map_err(|why| failed(path, why))? {
-        let text = format!("{} is there already and is not overwritten", path.display());
-        return Err(Failure::text(Kind::Refused, text));
+        return Err(Failure::text(Kind::Refused, is_there(path)));
     }
     Ok(())
+}
+
+fn is_there(path: &Path) -> String {
+    format!("{} is there already and is not overwritten", path.display())
 }
 
 fn failed(path: &Path, why: io::Error) -> Failure {

@@ -22,6 +22,9 @@ pub enum Error {
     /// There is no connection: nothing was sent.
     #[error("{0}")]
     Connect(String),
+    /// It was not understood, and not done.
+    #[error("{0}")]
+    Refused(String),
     /// It was sent, and perhaps done.
     #[error("{0}")]
     After(String),
@@ -49,8 +52,9 @@ pub async fn post(address: &str, path: &str, body: &Value) -> Result<Value, Erro
         let (head, body) = answer.into_parts();
         let body = Limited::new(body, LONGEST).collect().await.map_err(|e| after(&e))?.to_bytes();
         serde_json::from_slice(&body).map_err(|_| {
-            let text = String::from_utf8_lossy(&body);
-            after(&format!("{}: {}", head.status, text.trim()))
+            let text = format!("{}: {}", head.status, String::from_utf8_lossy(&body).trim());
+            // A server that takes orders has not understood it, or this is none.
+            if head.status.is_client_error() { Error::Refused(text) } else { after(&text) }
         })
     };
     let both = async {

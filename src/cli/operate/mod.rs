@@ -11,6 +11,7 @@ pub use show::{health, leader_show, member_list};
 
 use super::connect::{nodes_file, targets};
 use super::outcome::{End, Failure, Kind, Outcome};
+use crate::chat::text::printable;
 use crate::client::status::ask_all;
 use crate::config;
 use crate::report::Row;
@@ -140,6 +141,10 @@ pub async fn give(admin: &AdminArgs, wanted: &Value) -> Result<Answer, Failure> 
             Ok(answer) => return Ok(read(&answer)),
             // Nothing was sent: another one can take it.
             Err(http::Error::Connect(error)) => why.push(format!("{address}: {error}")),
+            Err(http::Error::Refused(error)) => {
+                let text = format!("{address} does not take this order: {error}");
+                return Ok(Answer::Failed(Failure::text(Kind::Usage, text)));
+            }
             Err(http::Error::After(error)) => {
                 let text = format!("{address}: {error}; whether it was done is not known");
                 return Ok(Answer::Failed(Failure::text(Kind::Again, text)));
@@ -205,14 +210,19 @@ fn confirm(seat: u32) -> Result<(), Failure> {
     Err(Failure::text(Kind::Refused, "that is not its name: nothing was done"))
 }
 
+/// Prints lines, some of whose words are others'.
 fn say(text: &str) -> Result<(), Failure> {
-    match writeln!(io::stdout().lock(), "{text}") {
-        Err(why) if why.kind() != io::ErrorKind::BrokenPipe => Err(why.into()),
-        _ => Ok(()),
+    let mut out = io::stdout().lock();
+    for line in text.lines() {
+        match writeln!(out, "{}", printable(line)) {
+            Err(why) if why.kind() != io::ErrorKind::BrokenPipe => return Err(why.into()),
+            _ => {}
+        }
     }
+    Ok(())
 }
 
 fn complain(text: &str) {
     // Where standard error is gone, there is nobody left to tell.
-    drop(writeln!(io::stderr().lock(), "rustchat: {text}"));
+    drop(writeln!(io::stderr().lock(), "rustchat: {}", printable(text)));
 }

@@ -123,7 +123,9 @@ pub async fn health(args: &HealthArgs) -> Outcome {
 }
 
 fn furthest(rows: &[Row]) -> Option<&Status> {
-    rows.iter().filter_map(Row::fresh).max_by_key(|s| (!s.members.is_empty(), s.applied, s.term))
+    rows.iter()
+        .filter_map(Row::fresh)
+        .max_by_key(|s| (!s.members.is_empty(), s.generation, s.applied, s.term))
 }
 
 fn nobody(rows: &[Row]) -> Outcome {

@@ -11,6 +11,7 @@ mod quorum;
 use super::outcome::{End, Failure, Kind, Outcome};
 use super::place::{PlaceArgs, refused};
 use super::talk::rfc3339;
+use crate::chat::text::printable;
 use crate::store::check;
 use args::RecoverCommand;
 use choice::{Choice, choose};
@@ -65,7 +66,7 @@ fn make(
         return print_json(out, &plan);
     }
     let at = |at: Option<plan::At>| at.map_or_else(|| "-".to_owned(), |at| at.to_string());
-    writeln!(out, "cluster      {} ({})", plan.cluster, plan.cluster_name)?;
+    writeln!(out, "cluster      {} ({})", printable(&plan.cluster), printable(&plan.cluster_name))?;
     writeln!(out, "generation   {}", plan.generation)?;
     writeln!(out, "seat         {} (Raft id {})", plan.id, plan.raft_id)?;
     writeln!(out, "last entry   {}", at(plan.last))?;

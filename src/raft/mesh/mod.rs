@@ -347,6 +347,9 @@ impl Shared {
     fn admit(&self, connection: &Arc<Connection>) -> bool {
         let Some(slot) = self.slot(connection.seat) else { return false };
         let mut current = slot.current();
+        if slot.gone.is_cancelled() {
+            return false;
+        }
         if current.as_ref().is_some_and(|other| other.number > connection.number) {
             return false;
         }

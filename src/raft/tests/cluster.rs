@@ -153,6 +153,7 @@ impl Cluster {
             raft_id: store.identity().raft_id,
             rejoin,
             snapshot_log_bytes: self.snapshot_log_bytes,
+            draining: false,
         }
     }
 

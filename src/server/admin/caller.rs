@@ -69,7 +69,7 @@ fn in_table(address: SocketAddr) -> String {
 /// Why nothing is done for who asks, if nothing is: only programs on this machine may want
 /// anything, for there are no accounts of operators yet.
 pub fn turned_away(peer: IpAddr, headers: &HeaderMap) -> Option<&'static str> {
-    if !peer.is_loopback() {
+    if !peer.to_canonical().is_loopback() {
         return Some("this is for programs on this machine alone");
     }
     // A page in a browser on this machine must not be able to give orders, whatever name its
@@ -80,7 +80,8 @@ pub fn turned_away(peer: IpAddr, headers: &HeaderMap) -> Option<&'static str> {
 
 fn is_address(host: &str) -> bool {
     let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
-    host.parse::<SocketAddr>().is_ok() || host.parse::<IpAddr>().is_ok() || name == "localhost"
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    host.parse::<SocketAddr>().is_ok() || bare.parse::<IpAddr>().is_ok() || name == "localhost"
 }
 
 #[cfg(test)]

@@ -8,7 +8,8 @@ use crate::report::reason::Reason;
 use crate::wire::statement::Status;
 use metrics::{counter, gauge};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use std::sync::OnceLock;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::time::MissedTickBehavior;
 
@@ -75,9 +76,25 @@ fn flag(set: bool) -> f64 {
     if set { 1.0 } else { 0.0 }
 }
 
+/// Sets a counter that counts since its node began: a server may have one node after the other.
+fn rise(name: &'static str, label: Option<(&'static str, &'static str)>, now: u64) {
+    static SEEN: Mutex<BTreeMap<(&str, &str), u64>> = Mutex::new(BTreeMap::new());
+    let counter = match label {
+        None => counter!(name),
+        Some((key, value)) => counter!(name, key => value),
+    };
+    let key = (name, label.map_or("", |(_, value)| value));
+    let mut seen = SEEN.lock().unwrap_or_else(PoisonError::into_inner);
+    let before = seen.insert(key, now).unwrap_or(0);
+    counter.increment(if now < before { now } else { now - before });
+}
+
 fn of_statement(s: &Status) {
-    gauge!("rustchat_build_info", "version" => s.version.clone(), "build" => s.build.clone())
-        .set(1.0);
+    // The hash of the executable is found out a moment after the start.
+    if !s.build.is_empty() {
+        let (version, build) = (s.version.clone(), s.build.clone());
+        gauge!("rustchat_build_info", "version" => version, "build" => build).set(1.0);
+    }
     for role in ROLES {
         gauge!("rustchat_raft_role", "role" => role).set(flag(s.role == role));
     }
@@ -96,13 +113,12 @@ fn of_statement(s: &Status) {
     gauge!("rustchat_raft_snapshot_index").set(float(s.snapshot_index));
     gauge!("rustchat_raft_log_bytes").set(float(s.load.log_bytes));
     of_peers(s);
-    counter!("rustchat_raft_leader_changes_seen_total").absolute(s.elections.changes);
-    counter!("rustchat_raft_elections_won_total").absolute(s.elections.won);
-    counter!("rustchat_raft_leaderless_seconds_total")
-        .absolute(s.elections.leaderless_total_ms / 1000);
+    rise("rustchat_raft_leader_changes_seen_total", None, s.elections.changes);
+    rise("rustchat_raft_elections_won_total", None, s.elections.won);
+    rise("rustchat_raft_leaderless_seconds_total", None, s.elections.leaderless_total_ms / 1000);
     let up = !s.reasons.iter().any(|code| code == Reason::StorageUnavailable.code());
     gauge!("rustchat_storage_up", "kind" => s.store.clone()).set(flag(up));
-    counter!("rustchat_storage_fsyncs_total").absolute(s.fsyncs);
+    rise("rustchat_storage_fsyncs_total", None, s.fsyncs);
     gauge!("rustchat_storage_fsync_pending_seconds")
         .set(seconds(s.load.fsync_pending_ms.unwrap_or(0)));
     if s.load.disk_total > 0 {
@@ -110,15 +126,22 @@ fn of_statement(s: &Status) {
         gauge!("rustchat_storage_disk_total_bytes").set(float(s.load.disk_total));
     }
     gauge!("rustchat_sessions").set(f64::from(s.sessions));
-    counter!("rustchat_messages_accepted_total").absolute(s.load.accepted);
-    counter!("rustchat_messages_delivered_total").absolute(s.load.delivered);
-    counter!("process_cpu_seconds_total").absolute(s.load.cpu_ms / 1000);
+    rise("rustchat_messages_accepted_total", None, s.load.accepted);
+    rise("rustchat_messages_delivered_total", None, s.load.delivered);
+    rise("process_cpu_seconds_total", None, s.load.cpu_ms / 1000);
     gauge!("process_resident_memory_bytes").set(float(s.resident_bytes));
     gauge!("rustchat_clock_seconds").set(seconds(s.now_ms));
     gauge!("process_start_time_seconds").set(seconds(s.now_ms.saturating_sub(s.uptime_ms)));
 }
 
 fn of_peers(s: &Status) {
+    static KNOWN: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    known.extend(s.peers.iter().map(|peer| peer.seat));
+    // A series stays for ever: who is no peer any more is told to be down.
+    for seat in known.iter().filter(|seat| s.peers.iter().all(|peer| peer.seat != **seat)) {
+        gauge!("rustchat_raft_peer_up", "peer" => seat.to_string()).set(0.0);
+    }
     for peer in &s.peers {
         let seat = peer.seat.to_string();
         gauge!("rustchat_raft_peer_up", "peer" => seat.clone()).set(flag(peer.live));
@@ -138,12 +161,10 @@ fn of_peers(s: &Status) {
 
 fn of_elections(node: &NodeStatus) {
     for (cause, number) in &node.elections.started {
-        counter!("rustchat_raft_elections_started_total", "cause" => cause.code())
-            .absolute(*number);
+        rise("rustchat_raft_elections_started_total", Some(("cause", cause.code())), *number);
     }
     for (reason, number) in &node.elections.refused {
-        counter!("rustchat_raft_prevotes_rejected_total", "reason" => reason.code())
-            .absolute(*number);
+        rise("rustchat_raft_prevotes_rejected_total", Some(("reason", reason.code())), *number);
     }
 }
 

@@ -72,6 +72,7 @@ async fn node(own: u8, n: u32, store: &Arc<Memory>) -> Node {
         raft_id: identity.raft_id,
         rejoin: false,
         snapshot_log_bytes: limits::SNAPSHOT_LOG_BYTES,
+        draining: false,
     };
     Node::start(config, store, Box::new(Founder(replica)), CancellationToken::new()).unwrap()
 }
