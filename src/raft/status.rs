@@ -108,10 +108,14 @@ fn peers(shared: &Shared, live: &BTreeSet<u64>) -> Vec<PeerView> {
 
 fn running(shared: &Shared, metrics: &RaftMetrics<super::kinds::Kinds>, status: &mut NodeStatus) {
     let index = |id: &Option<super::kinds::RaftLogId>| id.map_or(0, |id| id.index);
+    // openraft tells of a change a moment after it has voted.
+    let voted_since = status.term > metrics.current_term;
     status.term = status.term.max(metrics.current_term);
     let voters: Vec<u64> = metrics.membership_config.voter_ids().collect();
     if !voters.is_empty() {
         status.role = match metrics.state {
+            // It has voted in a newer term since openraft told what it is.
+            ServerState::Leader | ServerState::Candidate if voted_since => Role::Follower,
             ServerState::Leader => Role::Leader,
             ServerState::Candidate => Role::Candidate,
             ServerState::Follower => Role::Follower,
@@ -151,9 +155,7 @@ fn running(shared: &Shared, metrics: &RaftMetrics<super::kinds::Kinds>, status: 
         status.heartbeat_age_ms = silence.map(ms);
         let fresh = silence.is_some_and(|age| age < LEASE);
         let other = metrics.current_leader.filter(|id| *id != shared.raft_id());
-        // A newer term, in which it has voted, is not that leader's.
-        let same_term = status.term == metrics.current_term;
-        status.leader = other.filter(|_| fresh && same_term).map(seat_of);
+        status.leader = other.filter(|_| fresh && !voted_since).map(seat_of);
     }
 }
 
