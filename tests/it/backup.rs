@@ -3,11 +3,11 @@
 
 use crate::harness::{Cluster, Person, Said, Stores, over_every_store, program, texts, wait_until};
 use serde_json::Value;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Output, Stdio};
 use std::time::Duration;
 
 over_every_store!(
@@ -213,14 +213,39 @@ fn said(all: &[Said]) -> Vec<&str> {
     all.iter().map(|said| said.text.as_str()).collect()
 }
 
-/// Alice sends many messages while every server is killed: some stay in her outbox.
+/// Alice sends while every server is killed: what she says after that stays in her outbox. Gives
+/// how many lines were acknowledged.
 #[track_caller]
 fn interrupted(cluster: &mut Cluster, alice: &Person, lines: &[String]) -> usize {
-    let talk = alice.start_sending("bob", lines);
-    let acked = talk.wait_for(1, SOON).len();
+    let mut command = alice.chat(&["--send", "bob", "--json"]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let answers = BufReader::new(child.stdout.take().unwrap());
+    let (first, rest) = lines.split_at(lines.len() / 10);
+    let (first, rest) = (first.join("\n") + "\n", rest.join("\n") + "\n");
+    stdin.write_all(first.as_bytes()).unwrap();
+    let acked = answers.lines().take(lines.len() / 10).map_while(Result::ok).count();
     cluster.kill_all();
-    drop(talk);
+    let before = bytes(alice.home());
+    // It ends with the client, which may not take everything.
+    let writer = std::thread::spawn(move || drop(stdin.write_all(rest.as_bytes())));
+    wait_until(SOON, "much waits in the outbox", || {
+        (bytes(alice.home()) > before + 200_000).then_some(())
+    });
+    child.kill().unwrap();
+    child.wait().unwrap();
+    writer.join().unwrap();
     acked
+}
+
+/// Bytes of the files in a directory.
+fn bytes(dir: &Path) -> u64 {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().map_while(Result::ok);
+    let size = |entry: std::fs::DirEntry| match entry.file_type() {
+        Ok(kind) if kind.is_dir() => bytes(&entry.path()),
+        _ => entry.metadata().map_or(0, |file| file.len()),
+    };
+    entries.map(size).sum()
 }
 
 fn a_backup_becomes_a_cluster_that_old_clients_find_their_way_in(stores: Stores) {
