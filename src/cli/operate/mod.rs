@@ -84,7 +84,7 @@ pub async fn drain(args: &DrainArgs, on: bool) -> Outcome {
         let rows = ask_all(targets(&target)?, PATIENCE, None).await;
         let own = rows.iter().filter_map(Row::fresh).find(|s| s.seat == args.seat);
         let left = match own {
-            Some(s) if s.sessions == 0 && s.role != "leader" => {
+            Some(s) if s.draining && s.sessions == 0 && s.role != "leader" => {
                 say(&format!("node {} has no clients and does not lead: it may stop", args.seat))?;
                 return Ok(End::Done);
             }
