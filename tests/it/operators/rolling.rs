@@ -107,6 +107,7 @@ fn restart_all(drains: bool) {
     }
     writer.more(50);
     let (sent, longest) = writer.end();
+    eprintln!("the longest wait for an acknowledgement: {longest:?}");
     tail.wait_for(sent.len(), Duration::from_secs(60));
     let got: Vec<_> = tail.end().into_iter().map(|said| said.text).collect();
     assert_eq!(got, sent, "bob has every line once and in order");
