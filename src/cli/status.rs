@@ -7,12 +7,13 @@ use super::connect::find_targets;
 use super::outcome::{End, Failure, Kind, Outcome};
 use super::signals::Signals;
 use crate::client::status::ask_all;
+use crate::clock::now_ms;
 use crate::report::Row;
 use crate::report::document::document;
 use crate::report::judge::{Judgement, Verdict, judge};
 use crate::report::table::table;
 use std::io::{self, IsTerminal, Write};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// With `--watch` it is printed this often.
@@ -138,10 +139,4 @@ pub const fn end(verdict: Verdict) -> End {
         }
         Verdict::Unreachable => End::NoAnswer,
     }
-}
-
-/// The clock, in milliseconds of UNIX time.
-pub fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

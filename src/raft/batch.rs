@@ -2,12 +2,12 @@
 //! a follower the same queue goes to the leader. No timer waits for more. It must
 //! not know what an item means.
 
-use super::events::now_ms;
 use super::kinds::Data;
 use super::machine::Known;
 use super::shared::{Leader, Shared};
 use super::timing::Running;
 use super::{SubmitError, kinds::Kinds};
+use crate::clock::now_ms;
 use crate::limits;
 use crate::wire::peer::MessageKind;
 use crate::wire::raft::{Batch, Forward};

@@ -2,11 +2,12 @@
 //! openraft's metrics skip states. It must not decide anything.
 
 use super::types::{Cause, EventKind, NodeEvent};
+use crate::clock::now_ms;
 use crate::limits;
 use crate::wire::raft::{AskVote, VoteAnswer};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 /// The ring.
 #[derive(Debug, Default)]
@@ -155,12 +156,6 @@ impl Kept {
         }
         self.ring.push_back(event);
     }
-}
-
-/// The clock, in milliseconds of UNIX time.
-pub fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Why a vote was refused, as far as the answer tells; `None`: it was given.

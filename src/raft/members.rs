@@ -4,9 +4,9 @@
 //! predecessor's place when it has caught up. What operators want is done in between. It must not
 //! know sockets.
 
-use super::events::now_ms;
 use super::orders;
 use super::shared::{Leader, Raft, Shared, seat_of};
+use crate::clock::now_ms;
 use crate::limits;
 use crate::wire::raft::{AdmitAnswer, Member, OrderAnswer, Ordered};
 use futures::FutureExt as _;

@@ -2,11 +2,12 @@
 //! when it is committed. Changes of the membership run in the task of [`super::members`], one at
 //! a time. It must not know who asks.
 
-use super::events::{Note, now_ms};
+use super::events::Note;
 use super::hand_over;
 use super::members::{Admissions, CAUGHT_UP, CHANGE_TIME, generation};
 use super::shared::{Leader, Raft, Shared, seat_of};
 use super::types::EventKind;
+use crate::clock::now_ms;
 use crate::limits;
 use crate::wire::peer::MessageKind;
 use crate::wire::raft::{Member, Order, OrderAnswer, Ordered};

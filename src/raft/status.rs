@@ -1,11 +1,12 @@
 //! The node's own statement, kept fresh, and the turns of leadership for the
 //! election history. It must not change anything.
 
-use super::events::{Note, now_ms};
+use super::events::Note;
 use super::shared::{LEASE, Shared, seat_of};
 use super::turns::{Facts, Turns};
 use super::types::{ElectionCounts, EventKind};
 use super::{NodeStatus, Role};
+use crate::clock::now_ms;
 use crate::wire::message::ServerAddress;
 use crate::wire::raft::Member;
 use crate::wire::statement::{MemberView, PeerView};

@@ -3,13 +3,14 @@
 use super::process::{self, Disk};
 use super::ready::Standing;
 use super::shared::Shared;
+use crate::clock::now_ms;
 use crate::raft::types::{Cause, ElectionCounts, NodeEvent};
 use crate::raft::{NodeStatus, Role};
 use crate::wire::message::{ServerMsg, Where};
 use crate::wire::statement::{Elections, Event, LastLeader, Load, Status};
 use bytes::Bytes;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 /// Who leads, as far as this server knows.
 #[must_use]
@@ -149,8 +150,4 @@ fn load(shared: &Shared, node: &NodeStatus, disk: Disk) -> Load {
 
 fn ms(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
-}
-
-fn now_ms() -> u64 {
-    ms(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
 }

@@ -14,7 +14,6 @@ use ratatui::{Frame, Terminal};
 use std::io::{self, Stdout, Write};
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// True while the terminal is ours: restoring twice would leave the shell's own screen.
@@ -107,13 +106,6 @@ fn restore() {
     ));
     drop(disable_raw_mode());
     drop(out.flush());
-}
-
-/// This machine's clock, in milliseconds of UNIX time.
-#[must_use]
-pub fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The signals that end a screen: SIGTERM, SIGHUP and SIGINT.

@@ -1,7 +1,7 @@
 //! A backup holds everything, shows every damage, and becomes a new cluster, in which those who
 //! knew the old one neither miss nor repeat anything.
 
-use crate::harness::{Cluster, Person, Said, Stores, over_every_store, program, texts, wait_until};
+use crate::harness::{Cluster, Person, Said, Stores, ends, over_every_store, program, wait_until};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
@@ -23,13 +23,6 @@ const AGAIN: i32 = 75;
 /// Damaged: sysexits' EX_DATAERR.
 const DAMAGED: i32 = 65;
 const SOON: Duration = Duration::from_secs(20);
-
-#[track_caller]
-fn ends(output: &Output, code: i32) -> String {
-    let (out, err) = texts(output);
-    assert_eq!(output.status.code(), Some(code), "{out}{err}");
-    out + &err
-}
 
 fn rustchat(cluster: &Cluster, words: &[&str], file: &Path) -> Output {
     program(cluster.home()).args(words).arg(file).output().unwrap()

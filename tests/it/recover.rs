@@ -2,7 +2,7 @@
 //! old data is refused, and new servers join.
 
 use crate::harness::{
-    Cluster, Documents, LEADER, Person, Raw, Stores, copy, over_every_store, program, texts,
+    Cluster, Documents, LEADER, Person, Raw, Stores, copy, ends, over_every_store, program,
     wait_until,
 };
 use rustchat::chat::command::Target;
@@ -11,7 +11,6 @@ use rustchat::wire::message::ServerMsg;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::process::Output;
 use std::time::Duration;
 
 over_every_store!(
@@ -25,14 +24,6 @@ const REFUSED: i32 = 5;
 /// Refused by the other servers: sysexits' EX_DATAERR.
 const DAMAGED: i32 = 65;
 const SOON: Duration = Duration::from_secs(20);
-
-/// Runs to its end with this exit code, and gives what it printed.
-#[track_caller]
-fn ends(output: &Output, code: i32) -> String {
-    let (out, err) = texts(output);
-    assert_eq!(output.status.code(), Some(code), "{out}{err}");
-    out + &err
-}
 
 /// Makes a server's plan.
 #[track_caller]

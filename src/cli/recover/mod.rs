@@ -12,6 +12,7 @@ use super::outcome::{End, Failure, Kind, Outcome};
 use super::place::{PlaceArgs, refused};
 use super::talk::rfc3339;
 use crate::chat::text::printable;
+use crate::clock::now_ms;
 use crate::store::check;
 use args::RecoverCommand;
 use choice::{Choice, choose};
@@ -19,7 +20,6 @@ use plan::Plan;
 use serde_json::json;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Runs a step of a recovery.
 pub fn run(command: &RecoverCommand) -> Outcome {
@@ -37,12 +37,6 @@ pub fn run(command: &RecoverCommand) -> Outcome {
     }
     out.flush()?;
     Ok(End::Done)
-}
-
-/// Milliseconds of UNIX time.
-fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The plan of a stopped server.

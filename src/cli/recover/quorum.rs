@@ -2,12 +2,13 @@
 //! wherever another server may have more, and copies the data before it changes anything.
 
 use super::plan::{self, Plan};
-use super::{choose, chosen, look, now_ms, warnings};
+use super::{choose, chosen, look, warnings};
 use crate::chat::command::Command;
 use crate::cli::outcome::End;
 use crate::cli::outcome::{Failure, Kind};
 use crate::cli::place::{PlaceArgs, refused};
 use crate::cli::wait_for;
+use crate::clock::now_ms;
 use crate::raft::rescue::{self, Rescued};
 use crate::store::check::Where;
 use crate::store::{Store, StoreError, embedded, mongo};

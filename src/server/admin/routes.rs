@@ -3,6 +3,7 @@
 use super::desk::Desk;
 use super::{backup, metrics, orders};
 use crate::client::status::ask_all;
+use crate::clock::now_ms;
 use crate::limits;
 use crate::report::health::{self, Check};
 use crate::report::{document, judge};
@@ -14,7 +15,6 @@ use axum::{Extension, Json, Router};
 use serde::Deserialize;
 use serde_json::json;
 use std::net::IpAddr;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Everything, for one connection of `peer`.
 pub fn routes(desk: Desk, peer: IpAddr) -> Router {
@@ -91,9 +91,4 @@ async fn events(State(desk): State<Desk>, Query(after): Query<After>) -> Respons
     let events = desk.statement(Some(after.after)).map(|status| status.events).unwrap_or_default();
     let events: Vec<_> = events.iter().map(document::event).collect();
     Json(json!({ "events": events, "schema": 1 })).into_response()
-}
-
-fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

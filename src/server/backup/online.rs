@@ -2,11 +2,11 @@
 
 use super::BackupError;
 use super::source::{About, Source};
+use crate::clock::now_ms;
 use crate::limits;
 use crate::raft::node::Node;
 use crate::store::Store;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The backup of a running node, at an index that a majority has confirmed to be current; with
 /// `stale` at whatever the node has, for when there is no majority. The node goes on meanwhile.
@@ -29,10 +29,4 @@ pub async fn stream(
     let (mark, rows) =
         state.ok_or_else(|| BackupError::Refused("this server does not run yet".into()))?;
     Source::new(store, &mark, rows, &About { at_ms: now_ms(), offline: false, stale })
-}
-
-/// Milliseconds of UNIX time.
-pub fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -3,11 +3,11 @@
 
 use super::check::inspect;
 use super::manifest::{Place, unhex};
-use super::online::now_ms;
 use super::source::meta_of;
 use super::{BackupError, Checked, damaged};
 use crate::chat::ids::ClusterId;
 use crate::chat::write::Write;
+use crate::clock::now_ms;
 use crate::limits;
 use crate::raft::{Seat, rescue};
 use crate::store::record::{Row, Table};

@@ -1,8 +1,8 @@
 //! The backup of a stopped server's store. It must not know how the store was opened.
 
 use super::BackupError;
-use super::online::now_ms;
 use super::source::{About, Source};
+use crate::clock::now_ms;
 use crate::limits;
 use crate::raft::{Committed, Machine};
 use crate::server::hub::Hub;

@@ -18,8 +18,9 @@ mod keys;
 mod tests;
 
 use crate::client::{Client, ClientConfig, ClientError, ClientEvent, Connection};
+use crate::clock::now_ms;
 use crate::limits;
-use crate::ui::terminal::{Ending, Screen, now_ms};
+use crate::ui::terminal::{Ending, Screen};
 use crate::ui::theme::Theme;
 use anyhow::Context;
 use crossterm::event::{Event, EventStream};

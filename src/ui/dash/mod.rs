@@ -32,7 +32,7 @@ use update::{Model, Msg, update};
 /// `patience`: for one frame.
 pub async fn ask(addresses: Vec<String>, patience: Duration) -> Model {
     let rows = status::ask_all(addresses, patience, Some(0)).await;
-    let now_ms = crate::ui::terminal::now_ms();
+    let now_ms = crate::clock::now_ms();
     let mut model = Model::new(rows.iter().map(|row| row.addr.clone()).collect(), now_ms);
     for row in rows {
         let (addr, seat) = (row.addr.clone(), row.seat);

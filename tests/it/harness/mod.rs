@@ -18,7 +18,7 @@ pub use crate::support::wait::{wait_until, watch};
 pub use cluster::{Cluster, LEADER, NodeStatus, Setup};
 pub use database::Documents;
 pub use node::{Node, copy, program};
-pub use person::{Person, Said, Talk, texts};
+pub use person::{Person, Said, Talk, ends, texts};
 pub use proxy::Path;
 pub use pty::Terminal;
 pub use raw::Raw;

@@ -163,6 +163,14 @@ impl Person {
     }
 }
 
+/// Runs to its end with this exit code, and gives what it printed.
+#[track_caller]
+pub fn ends(output: &Output, code: i32) -> String {
+    let (out, err) = texts(output);
+    assert_eq!(output.status.code(), Some(code), "{out}{err}");
+    out + &err
+}
+
 /// Standard output and standard error as text.
 pub fn texts(output: &Output) -> (String, String) {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
