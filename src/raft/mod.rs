@@ -165,10 +165,6 @@ pub struct NodeStatus {
     pub elections: types::ElectionCounts,
     /// It was told to take no new clients and not to lead.
     pub draining: bool,
-    /// How long entries take to become durable here.
-    pub syncs: Reading,
-    /// How long this leader's entries take until they are applied.
-    pub commits: Reading,
     /// Bytes of the log since the last snapshot.
     pub log_bytes: u64,
     /// Log index of the last snapshot.

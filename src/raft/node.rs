@@ -11,7 +11,7 @@ use super::read::{self, Reader};
 use super::shared::{Leader, Shared};
 use super::tally::Tally;
 use super::types::{EventKind, NodeEvent, StartError, StopReason};
-use super::{Machine, NodeConfig, NodeStatus, ReadError, SubmitError};
+use super::{Machine, NodeConfig, NodeStatus, ReadError, Reading, SubmitError};
 use super::{beat, compact, greet, hand_over, life, members, orders, status};
 use crate::store::Store;
 use crate::wire::raft::{OrderAnswer, Ordered};
@@ -157,6 +157,19 @@ impl Node {
     #[must_use]
     pub fn status(&self) -> watch::Receiver<NodeStatus> {
         self.inner.status.clone()
+    }
+
+    /// How long entries take to become durable here, of late. Adds up ten seconds: to be asked
+    /// when somebody wants to know, not with every change.
+    #[must_use]
+    pub fn syncs(&self) -> Reading {
+        self.inner.shared.syncs.reading()
+    }
+
+    /// How long this leader's entries take until they are applied; as [`Node::syncs`].
+    #[must_use]
+    pub fn commits(&self) -> Reading {
+        self.inner.shared.commits.reading()
     }
 
     /// Rises while consensus takes part in life, about every `limits::BEAT`, whoever leads; it

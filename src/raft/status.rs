@@ -69,8 +69,6 @@ pub fn statement(shared: &Shared) -> NodeStatus {
     status.live = u32::try_from(live.len()).unwrap_or_default();
     status.peers = peers(shared, &live);
     status.draining = shared.draining();
-    status.syncs = shared.syncs.reading();
-    status.commits = shared.commits.reading();
     status.log_bytes = shared.tally.since_snapshot();
     if let Some(metrics) = shared.metrics() {
         running(shared, &metrics, &mut status);

@@ -3,7 +3,7 @@
 
 use super::process::Disk;
 use crate::raft::types::StopReason;
-use crate::raft::{NodeStatus, Role};
+use crate::raft::{NodeStatus, Reading, Role};
 use crate::report::reason::Reason;
 use std::time::Duration;
 
@@ -32,7 +32,12 @@ pub struct Standing {
 impl Standing {
     /// Of a node with this statement, that perhaps stops, with its data on `disk`.
     #[must_use]
-    pub fn of(node: &NodeStatus, stops: Option<&StopReason>, disk: Option<Disk>) -> Self {
+    pub fn of(
+        node: &NodeStatus,
+        stops: Option<&StopReason>,
+        disk: Option<Disk>,
+        syncs: Reading,
+    ) -> Self {
         let mut found = in_the_way(node, stops);
         let mut ready = found.is_empty();
         if let Some(disk) = disk.filter(|disk| disk.total > 0) {
@@ -45,7 +50,7 @@ impl Standing {
                 found.push((Reason::DiskLow, format!("{percent} % of the data disk is free")));
             }
         }
-        if let Some(text) = slow(node) {
+        if let Some(text) = slow(syncs) {
             found.push((Reason::SlowDisk, text));
         }
         let (reasons, texts): (_, Vec<_>) = found.into_iter().unzip();
@@ -75,46 +80,45 @@ fn in_the_way(node: &NodeStatus, stops: Option<&StopReason>) -> Vec<(Reason, Str
     found
 }
 
-fn slow(node: &NodeStatus) -> Option<String> {
-    let pending = node.syncs.pending.filter(|time| *time >= SLOW_SYNC);
+fn slow(syncs: Reading) -> Option<String> {
+    let pending = syncs.pending.filter(|time| *time >= SLOW_SYNC);
     if let Some(time) = pending {
         return Some(format!("a sync has taken {} ms so far", time.as_millis()));
     }
-    let p99 = node.syncs.p99.filter(|time| *time >= SLOW_P99)?;
+    let p99 = syncs.p99.filter(|time| *time >= SLOW_P99)?;
     Some(format!("a sync takes up to {} ms", p99.as_millis()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::raft::Reading;
 
     #[test]
     fn every_reason_has_its_code_and_its_words() {
+        let (fast, slow) = (Reading::default(), |p99, pending| Reading { p99, pending });
         let well = NodeStatus { role: Role::Follower, leader: Some(2), ..NodeStatus::default() };
         let all_is_well = Standing { ready: true, ..Standing::default() };
         let disk = |free: u64| Some(Disk { free: free << 20, total: 1000 << 20 });
         let large = Some(Disk { free: 50 << 30, total: 1000 << 30 });
-        assert_eq!(Standing::of(&well, None, large), all_is_well);
-        assert_eq!(Standing::of(&well, None, disk(500)), all_is_well);
+        assert_eq!(Standing::of(&well, None, large, fast), all_is_well);
+        assert_eq!(Standing::of(&well, None, disk(500), fast), all_is_well);
         let gone = StopReason::Unavailable("the database cannot be reached: refused".into());
-        let standing = Standing::of(&well, Some(&gone), None);
+        let standing = Standing::of(&well, Some(&gone), None, fast);
         assert_eq!((standing.ready, standing.why), (false, gone.to_string()));
         assert_eq!(standing.reasons, [Reason::StorageUnavailable]);
         let ms = |ms| Some(Duration::from_millis(ms));
-        let slow = |p99, pending| NodeStatus { syncs: Reading { p99, pending }, ..well.clone() };
         let cases = [
-            (NodeStatus { role: Role::Learner, ..well.clone() }, 500, Reason::Learner, false),
-            (NodeStatus { leader: None, ..well.clone() }, 500, Reason::NoLeader, false),
-            (NodeStatus { commit: 1001, ..well.clone() }, 500, Reason::ApplyBacklog, false),
-            (NodeStatus { draining: true, ..well.clone() }, 500, Reason::Draining, false),
-            (well.clone(), 9, Reason::DiskFull, false),
-            (well.clone(), 149, Reason::DiskLow, true),
-            (slow(ms(260), None), 500, Reason::SlowDisk, true),
-            (slow(ms(1), ms(400)), 500, Reason::SlowDisk, true),
+            (NodeStatus { role: Role::Learner, ..well.clone() }, fast, 500, Reason::Learner, false),
+            (NodeStatus { leader: None, ..well.clone() }, fast, 500, Reason::NoLeader, false),
+            (NodeStatus { commit: 1001, ..well.clone() }, fast, 500, Reason::ApplyBacklog, false),
+            (NodeStatus { draining: true, ..well.clone() }, fast, 500, Reason::Draining, false),
+            (well.clone(), fast, 9, Reason::DiskFull, false),
+            (well.clone(), fast, 149, Reason::DiskLow, true),
+            (well.clone(), slow(ms(260), None), 500, Reason::SlowDisk, true),
+            (well.clone(), slow(ms(1), ms(400)), 500, Reason::SlowDisk, true),
         ];
-        for (node, free, reason, ready) in cases {
-            let standing = Standing::of(&node, Some(&StopReason::Shutdown), disk(free));
+        for (node, syncs, free, reason, ready) in cases {
+            let standing = Standing::of(&node, Some(&StopReason::Shutdown), disk(free), syncs);
             assert_eq!((standing.reasons, standing.ready), (vec![reason], ready));
             assert!(!standing.why.is_empty());
         }

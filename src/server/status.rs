@@ -5,7 +5,7 @@ use super::ready::Standing;
 use super::shared::Shared;
 use crate::clock::now_ms;
 use crate::raft::types::{Cause, ElectionCounts, NodeEvent};
-use crate::raft::{NodeStatus, Role};
+use crate::raft::{Reading, Role};
 use crate::wire::message::{ServerMsg, Where};
 use crate::wire::statement::{Elections, Event, LastLeader, Load, Status};
 use bytes::Bytes;
@@ -32,7 +32,8 @@ pub fn leader(shared: &Shared) -> ServerMsg {
 pub fn statement(shared: &Shared) -> Status {
     let node = shared.status();
     let disk = shared.data.as_deref().and_then(process::disk);
-    let standing = Standing::of(&node, shared.node.stop_reason().as_ref(), disk);
+    let syncs = shared.node.syncs();
+    let standing = Standing::of(&node, shared.node.stop_reason().as_ref(), disk, syncs);
     let mark = shared.store.mark();
     let (cluster, generation) = shared.setup.state.identity().unwrap_or_default();
     let links = node.peers.iter().filter(|peer| peer.live).map(|peer| peer.seat);
@@ -78,7 +79,7 @@ pub fn statement(shared: &Shared) -> Status {
         uptime_ms: ms(shared.begun.elapsed()),
         draining: node.draining,
         elections: elections(&node.elections),
-        load: load(shared, &node, disk.unwrap_or_default()),
+        load: load(shared, node.log_bytes, syncs, disk.unwrap_or_default()),
         peers: node.peers,
         members: node.members,
         events: Vec::new(),
@@ -132,16 +133,16 @@ fn elections(e: &ElectionCounts) -> Elections {
     }
 }
 
-fn load(shared: &Shared, node: &NodeStatus, disk: Disk) -> Load {
+fn load(shared: &Shared, log_bytes: u64, syncs: Reading, disk: Disk) -> Load {
     let us = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
     Load {
         cpu_ms: process::cpu_ms().unwrap_or(0),
         disk_free: disk.free,
         disk_total: disk.total,
-        fsync_p99_us: node.syncs.p99.map(us),
-        fsync_pending_ms: node.syncs.pending.map(ms),
-        commit_p99_us: node.commits.p99.map(us),
-        log_bytes: node.log_bytes,
+        fsync_p99_us: syncs.p99.map(us),
+        fsync_pending_ms: syncs.pending.map(ms),
+        commit_p99_us: shared.node.commits().p99.map(us),
+        log_bytes,
         snapshot_at_ms: None,
         accepted: shared.counts.accepted.load(Ordering::Relaxed),
         delivered: shared.counts.delivered.load(Ordering::Relaxed),
