@@ -20,6 +20,7 @@ pub mod report;
 pub mod server;
 pub mod store;
 pub mod telemetry;
+pub mod tls;
 pub mod ui;
 pub mod wire;
 

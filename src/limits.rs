@@ -164,8 +164,10 @@ pub const LOG_FILES: usize = 14;
 pub const BEAT: Duration = Duration::from_millis(500);
 /// Servers in `nodes.conf`.
 pub const NODES: usize = 9;
-/// Smallest discovery question, in bytes; no answer is longer.
-pub const QUESTION_BYTES: usize = 512;
+/// A discovery question, in bytes: padded, since no answer is longer than its question.
+pub const QUESTION_BYTES: usize = 1024;
+/// Shorter questions get no answer.
+pub const QUESTION_LEAST: usize = 512;
 
 /// Bytes of pushes that wait for one session; beyond it reads them from the store instead.
 pub const SESSION_QUEUE_BYTES: usize = 256 * 1024;

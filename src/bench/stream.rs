@@ -4,6 +4,7 @@ use super::body::{age_ns, stamped};
 use super::report::{ms_at, ns_to_ms, per_second};
 use super::{Plan, Report, client_config};
 use crate::chat::command::Target;
+use crate::client::security::Security;
 use crate::client::status::status;
 use crate::client::{Client, ClientEvent, Connection};
 use crate::wire::message::Status;
@@ -27,7 +28,7 @@ pub async fn run(plan: &Plan, window: u64) -> anyhow::Result<Report> {
     let (sender, mut acks) = Client::start(sender)?;
     let (seat_s, _) = ready(&mut acks).await.context("the sender cannot log in")?;
     let to = sender.lookup(&receiver_name).await.context("the receiver cannot be found")?.user;
-    let before = statuses(&cluster).await;
+    let before = statuses(&cluster, plan.finding.security).await;
 
     let messages = plan.messages;
     let start = Instant::now();
@@ -45,7 +46,7 @@ pub async fn run(plan: &Plan, window: u64) -> anyhow::Result<Report> {
     }
     let sent_s = start.elapsed().as_secs_f64();
     let (received_s, ages) = received.await??;
-    let after = statuses(&cluster).await;
+    let after = statuses(&cluster, plan.finding.security).await;
     sender.close().await;
     receiver.close().await;
     Ok(Report {
@@ -64,7 +65,7 @@ pub async fn run(plan: &Plan, window: u64) -> anyhow::Result<Report> {
         window,
         servers: after.len(),
         store: after.first().map(|s| s.store.clone()).unwrap_or_default(),
-        tls: false,
+        tls: !plan.finding.security.plain,
         fsyncs: after.iter().zip(&before).map(|(a, b)| a.fsyncs.saturating_sub(b.fsyncs)).collect(),
         seats: (seat_s, seat_r),
     })
@@ -88,11 +89,11 @@ async fn ready(events: &mut Receiver<ClientEvent>) -> anyhow::Result<(u32, Strin
 }
 
 /// Each node's own statement, by seat; the list of nodes is what `server` knows.
-async fn statuses(server: &str) -> Vec<Status> {
-    let Ok(one) = status(server, STATUS_TIME).await else { return Vec::new() };
+async fn statuses(server: &str, security: Security) -> Vec<Status> {
+    let Ok(one) = status(server, STATUS_TIME, security).await else { return Vec::new() };
     let mut all = Vec::new();
     for node in &one.servers {
-        if let Ok(s) = status(&node.for_clients(), STATUS_TIME).await {
+        if let Ok(s) = status(&node.for_clients(), STATUS_TIME, security).await {
             all.push(s);
         }
     }

@@ -2,11 +2,14 @@
 
 use super::backup::args::BackupArgs;
 use super::config::ConfigArgs;
+use super::keys::KeysArgs;
 use super::manual::{CompletionsArgs, ManArgs};
 use super::operate::args::{DrainArgs, HealthArgs, LeaderArgs, MemberArgs};
 use super::recover::args::RecoverArgs;
 use super::setting_args::{AFTER_HELP, SettingArgs};
 use crate::config::units::duration;
+use crate::tls::Fingerprint;
+use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -48,6 +51,8 @@ pub enum Command {
     Demo(DemoArgs),
     /// Measure the chat: on servers of its own, or on a running cluster
     Bench(BenchArgs),
+    /// Make a cluster's keys and its servers'; show whom this machine trusts
+    Keys(KeysArgs),
     /// Print the protocol's descriptors (a protobuf FileDescriptorSet) for other languages
     Proto,
     /// Look into a server's data while it is stopped
@@ -105,8 +110,22 @@ pub struct ConnectArgs {
     /// UDP port on which the cluster is asked for
     #[arg(long, value_name = "PORT", env = "RUSTCHAT_DISCOVERY", default_value_t = 7100)]
     pub discovery: u16,
-    /// Use servers on other machines although connections are not encrypted yet
-    #[arg(long)]
+    /// Take a cluster on another machine that is new here for what it says
+    #[arg(long, conflicts_with = "fingerprint")]
+    pub trust_new: bool,
+    /// Whom to trust.
+    #[command(flatten)]
+    pub trust: TrustArgs,
+}
+
+/// Whom to trust.
+#[derive(Clone, Debug, Default, Args)]
+pub struct TrustArgs {
+    /// The key that the cluster must have, as `rustchat keys show` prints it
+    #[arg(long, value_name = "SHA256:…")]
+    pub fingerprint: Option<Fingerprint>,
+    /// Use no TLS, as servers that were started with the same option
+    #[arg(long, env = "RUSTCHAT_INSECURE_PLAIN", value_parser = FalseyValueParser::new())]
     pub insecure_plain: bool,
 }
 
@@ -142,6 +161,9 @@ pub struct TargetArgs {
     /// A server to ask, by its client port (may be repeated)
     #[arg(long, value_name = "HOST:PORT")]
     pub node: Vec<String>,
+    /// Whom to trust.
+    #[command(flatten)]
+    pub trust: TrustArgs,
 }
 
 /// How servers are found that nobody names.
@@ -291,6 +313,9 @@ pub struct BenchArgs {
     /// Bytes of a message
     #[arg(long, value_name = "B", default_value_t = 100, value_parser = clap::value_parser!(u32).range(17..=16_384))]
     pub size: u32,
+    /// Whom to trust.
+    #[command(flatten)]
+    pub trust: TrustArgs,
     /// Messages sent and not yet acknowledged
     #[arg(long, value_name = "W", default_value_t = 4096, value_parser = clap::value_parser!(u64).range(1..))]
     pub window: u64,

@@ -6,6 +6,7 @@ use super::outcome::{End, Failure, Kind, Outcome};
 use super::signals::Signals;
 use crate::bench::{self, Job, Plan};
 use crate::client::Finding;
+use crate::client::security::Security;
 use crate::client::status::status;
 use crate::config::StoreUrl;
 use crate::demo::servers::{CLUSTER, Servers};
@@ -31,15 +32,18 @@ pub async fn run(args: &BenchArgs) -> Outcome {
 async fn measure(args: &BenchArgs) -> anyhow::Result<End> {
     // Held until the end: dropping it stops the servers and removes their data.
     let stores = stores(args)?;
+    let mut security = Security { trust_new: true, ..args.trust.security() };
     let (own, servers) = match &args.server {
         Some(server) => (None, vec![server.clone()]),
         None => {
-            let own = Servers::start_on(&stores, false).context("starting the servers")?;
+            let own = Servers::start_on(&stores, false, args.trust.insecure_plain)
+                .context("starting the servers")?;
             let addresses = own.addresses.clone();
+            security = security.expecting(own.key);
             (Some(own), addresses)
         }
     };
-    wait_for_leader(&servers).await?;
+    wait_for_leader(&servers, security).await?;
     let plan = Plan {
         job: match args.job {
             JobName::Stream => Job::Stream,
@@ -48,7 +52,7 @@ async fn measure(args: &BenchArgs) -> anyhow::Result<End> {
         messages: args.messages,
         size: usize::try_from(args.size)?,
         window: args.window,
-        finding: Finding { servers, ..Finding::default() },
+        finding: Finding { servers, security, ..Finding::default() },
         progress: !args.json && std::io::stderr().is_terminal(),
     };
     let report = bench::run(&plan).await;
@@ -87,13 +91,14 @@ async fn remove(stores: &[StoreUrl]) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn wait_for_leader(servers: &[String]) -> anyhow::Result<()> {
+async fn wait_for_leader(servers: &[String], security: Security) -> anyhow::Result<()> {
     let start = Instant::now();
     let mut ask = tokio::time::interval(ASK);
     while start.elapsed() < LEADER_TIME {
         ask.tick().await;
         for server in servers {
-            if status(server, ASK * 5).await.is_ok_and(|node| node.leader.is_some()) {
+            let node = status(server, ASK * 5, security).await;
+            if node.is_ok_and(|node| node.leader.is_some()) {
                 return Ok(());
             }
         }

@@ -2,7 +2,7 @@
 //! screen is gone. It must not know what the screen shows.
 
 use super::args::ChatArgs;
-use super::connect::{ask_password, client_config, state_dir};
+use super::connect::{ask_about, ask_password, client_config, state_dir};
 use super::outcome::{End, Failure, Kind, Outcome};
 use crate::client::{ClientConfig, ClientError};
 use crate::telemetry;
@@ -35,6 +35,9 @@ async fn show(mut config: ClientConfig, options: ChatOptions) -> Outcome {
             }
             Ended::Failed(ClientError::PasswordNeeded) if config.account.password.is_none() => {
                 ask_password(&mut config.account).await?;
+            }
+            Ended::Failed(ClientError::NewCluster { server, key }) => {
+                ask_about(&mut config.finding, &server, key).await?;
             }
             Ended::Failed(why) => return Err(why.into()),
         }

@@ -53,6 +53,7 @@ pub fn run(command: &ConfigCommand) -> Outcome {
     match command {
         ConfigCommand::Check { .. } => {
             let (seat, cluster) = (effective.own.seat, &effective.nodes.cluster);
+            super::keys::check(&effective)?;
             writeln!(out, "nothing is wrong: server {seat} of cluster {cluster:?}")?;
         }
         ConfigCommand::Show { json: true, .. } => writeln!(out, "{:#}", document(&effective))?,

@@ -1,13 +1,17 @@
 //! From the options of a command to what the client library needs: names,
 //! addresses, passwords. It must not connect.
 
-use super::args::{ConnectArgs, SeekArgs, TargetArgs};
+use super::args::{ConnectArgs, SeekArgs, TargetArgs, TrustArgs};
+use super::effective::keys_beside;
 use super::outcome::{Failure, Kind};
 use crate::chat::name::UserName;
-use crate::client::{Account, ClientConfig, Finding, status};
+use crate::chat::text::printable;
+use crate::client::security::Security;
+use crate::client::{Account, ClientConfig, ClientError, Finding, status};
 use crate::config;
+use crate::tls::{self, Fingerprint, KeysError};
 use crate::wire::message::place;
-use std::io::{self, IsTerminal};
+use std::io::{self, BufRead, IsTerminal, Write};
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 
@@ -46,34 +50,84 @@ pub fn state_dir(args: &ConnectArgs) -> Result<PathBuf, Failure> {
 }
 
 fn finding(args: &ConnectArgs, home: Option<String>) -> Result<Finding, Failure> {
-    for server in &args.server {
-        check_server(server, args.insecure_plain)?;
-    }
-    // Without encryption only this machine is asked, so that no password leaves it unseen.
-    let loopback = SocketAddr::from(([127, 255, 255, 255], args.discovery));
+    args.server.iter().try_for_each(|server| check_server(server))?;
+    let security = Security { trust_new: args.trust_new, ..args.trust.security() };
     Ok(Finding {
         servers: args.server.clone(),
         cluster: args.cluster.clone().or(home),
         discovery_port: args.discovery,
-        ask: if args.insecure_plain { vec![] } else { vec![loopback] },
+        ask: vec![],
+        security,
     })
 }
 
-fn check_server(server: &str, insecure_plain: bool) -> Result<(), Failure> {
+fn check_server(server: &str) -> Result<(), Failure> {
     let wrong = |why: String| Failure::usage(format!("--server {server:?}: {why}"));
     if server.rsplit_once(':').is_none_or(|(_, port)| port.parse::<u16>().is_err()) {
         return Err(wrong("write it as HOST:PORT, for example 127.0.0.1:7101".into()));
     }
-    if insecure_plain {
-        return Ok(());
+    server.to_socket_addrs().map(drop).map_err(|why| wrong(why.to_string()))
+}
+
+impl TrustArgs {
+    /// What was said.
+    #[must_use]
+    pub const fn security(&self) -> Security {
+        Security { plain: self.insecure_plain, expected: self.fingerprint, trust_new: false }
     }
-    let found = server.to_socket_addrs().map_err(|why| wrong(why.to_string()))?;
-    match found.map(|a| a.ip()).find(|ip| !ip.is_loopback()) {
-        None => Ok(()),
-        Some(ip) => Err(Failure::config(format!(
-            "{server} is on another machine ({ip}) and connections are not encrypted yet; \
-             add --insecure-plain to use it all the same"
-        ))),
+
+    /// The same for operators: where nobody says which cluster is meant, it is the one whose keys
+    /// lie beside `nodes.conf`.
+    ///
+    /// # Errors
+    /// Keys that are there and damaged.
+    pub fn of_operator(&self, nodes: Option<&Path>) -> Result<Security, Failure> {
+        let given = self.security();
+        let Some(file) = nodes_file(nodes).filter(|_| !given.plain && given.expected.is_none())
+        else {
+            return Ok(given);
+        };
+        match tls::authority_of(&keys_beside(&file)) {
+            Ok(key) => Ok(given.expecting(Some(key))),
+            Err(KeysError::Missing(_)) => Ok(given),
+            Err(why) => Err(why.into()),
+        }
+    }
+}
+
+/// A person compares the key of a cluster that is new here, and says whether it is the right one;
+/// then the client expects it.
+///
+/// # Errors
+/// There is nobody to ask, or the person says no.
+pub async fn ask_about(
+    finding: &mut Finding,
+    server: &str,
+    key: Fingerprint,
+) -> Result<(), Failure> {
+    let new = || ClientError::NewCluster { server: server.to_owned(), key };
+    if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
+        return Err(new().into());
+    }
+    let question = format!(
+        "The cluster at {} is new here. Its key is\n\n    {key}\n\n\
+         Compare it with what its operator sees in `rustchat keys show`.\n\
+         Is it the same (yes/no)? ",
+        printable(server)
+    );
+    let asked = tokio::task::spawn_blocking(move || {
+        io::stderr().lock().write_all(question.as_bytes())?;
+        let mut answer = String::new();
+        io::stdin().lock().read_line(&mut answer)?;
+        io::Result::Ok(answer)
+    });
+    let answer = asked.await.map_err(io::Error::other)??;
+    match answer.trim() {
+        "yes" => {
+            finding.security.expected = Some(key);
+            Ok(())
+        }
+        _ => Err(Failure::text(Kind::Auth, "not the right cluster: nothing was told to it")),
     }
 }
 
@@ -110,6 +164,16 @@ pub async fn ask_password(account: &mut Account) -> Result<(), Failure> {
     Ok(())
 }
 
+impl TargetArgs {
+    /// Whom to trust.
+    ///
+    /// # Errors
+    /// Keys that are there and damaged.
+    pub fn security(&self) -> Result<Security, Failure> {
+        self.trust.of_operator(self.nodes.as_deref())
+    }
+}
+
 /// The servers that `status` and `dash` ask, as `host:port` of their client ports: those of
 /// `--node`, else of `--nodes`, else of `./nodes.conf`, else the default address.
 ///
@@ -136,7 +200,8 @@ pub async fn find_targets(args: &TargetArgs, seek: &SeekArgs) -> Result<Vec<Stri
     if !args.node.is_empty() || nodes_file(args.nodes.as_deref()).is_some() {
         return targets(args);
     }
-    let found = status::discover(seek.discovery, seek.cluster.as_deref()).await?;
+    let security = args.trust.security();
+    let found = status::discover(seek.discovery, seek.cluster.as_deref(), security).await?;
     if !found.is_empty() {
         return Ok(found);
     }

@@ -33,11 +33,13 @@ pub async fn run(args: &DashArgs) -> Outcome {
     }
     let addresses =
         if replay.is_some() { Vec::new() } else { find_targets(&args.target, &args.seek).await? };
+    let security = args.target.security()?;
     if once {
-        return print(&dash::ask(addresses, PATIENCE).await);
+        return print(&dash::ask(addresses, PATIENCE, security).await);
     }
     let setup = Setup {
         addresses,
+        security,
         theme: args.theme.clone(),
         act: args.admin.as_ref().map(|address| admin(args, address.as_deref())),
         record: args.record.as_deref().map(recording).transpose()?,

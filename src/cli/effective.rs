@@ -28,6 +28,8 @@ pub struct Effective {
     pub data: Given<PathBuf>,
     /// Where it keeps its data.
     pub store: Given<StoreUrl>,
+    /// The directory of its keys.
+    pub keys: Given<PathBuf>,
 }
 
 /// One value, as text.
@@ -94,6 +96,7 @@ impl Effective {
         row("nodes", path(self.file.as_ref()), &origin(self.file.as_ref()));
         row("data", path(Some(&self.data)), &self.data.origin);
         row("store", self.store.value.to_string(), &self.store.origin);
+        row("keys", path(Some(&self.keys)), &self.keys.origin);
         let plain = &settings.insecure_plain;
         row("insecure_plain", plain.value.to_string(), &plain.origin);
         row("admin", admin, &self.admin.origin);
@@ -151,9 +154,6 @@ fn resolve(
     let mut wrong = Vec::new();
     let seat = settings.node.as_ref().map(|node| node.value);
     let own = note(&mut wrong, seat::find(&nodes, seat, &seat::System)).cloned();
-    if !settings.insecure_plain.value {
-        note(&mut wrong, refuse_plain(&nodes));
-    }
     let Some(own) = own else { return Err(wrong) };
     let path = file.as_ref().map(|given| given.value.as_path());
     let data = match &settings.data {
@@ -176,7 +176,20 @@ fn resolve(
         value: nodes.store.clone(),
         origin: said_in(path, None, "store"),
     });
-    Ok(Effective { settings, file, nodes, own, client_listen, peer_listen, admin, data, store })
+    let keys =
+        settings.keys.clone().unwrap_or_else(|| Given::default_of(keys_dir(path, &data.value)));
+    Ok(Effective {
+        settings,
+        file,
+        nodes,
+        own,
+        client_listen,
+        peer_listen,
+        admin,
+        data,
+        store,
+        keys,
+    })
 }
 
 fn note<T>(wrong: &mut Vec<ConfigError>, read: Result<T, ConfigError>) -> Option<T> {
@@ -202,15 +215,23 @@ fn admin(file: Option<&Path>, own: &Node, listens: SocketAddr) -> Given<Option<S
     }
 }
 
-/// Connections are not encrypted yet: nobody shall find out by accident.
-fn refuse_plain(nodes: &Nodes) -> Result<(), ConfigError> {
-    match seat::beyond_this_machine(nodes, &seat::System)? {
-        None => Ok(()),
-        Some((host, ip)) => Err(ConfigError::Seat(format!(
-            "{host} ({ip}) can be reached from other machines, and connections are not encrypted \
-             yet; add --insecure-plain to serve there all the same"
-        ))),
+/// Where keys are unless something else is said: beside `nodes.conf`, else beside the data, which
+/// may be moved aside.
+fn keys_dir(nodes: Option<&Path>, data: &Path) -> PathBuf {
+    match nodes {
+        Some(file) => keys_beside(file),
+        None => {
+            let mut name = data.file_name().unwrap_or_default().to_owned();
+            name.push(".keys");
+            data.with_file_name(name)
+        }
     }
+}
+
+/// The keys that go with a `nodes.conf`.
+#[must_use]
+pub fn keys_beside(nodes: &Path) -> PathBuf {
+    nodes.parent().unwrap_or(Path::new("")).join("keys")
 }
 
 fn listen(own: &Node, port: u16) -> Result<SocketAddr, ConfigError> {

@@ -28,8 +28,9 @@ const AGAIN: Duration = Duration::from_millis(500);
 pub async fn run(args: &EventsArgs) -> Outcome {
     let mut signals = Signals::new()?;
     let targets = find_targets(&args.target, &args.seek).await?;
+    let security = args.target.security()?;
     let rows = tokio::select! {
-        rows = ask_all(targets, args.timeout, Some(0)) => rows,
+        rows = ask_all(targets, args.timeout, Some(0), security) => rows,
         () = signals.next() => return Ok(End::Done),
     };
     let mut timeline = Timeline::default();
@@ -65,6 +66,7 @@ async fn follow(
     mut printer: Printer,
     mut signals: Signals,
 ) -> Outcome {
+    let security = args.target.security()?;
     let mut seats: BTreeMap<String, Option<u32>> =
         rows.into_iter().map(|row| (row.addr, row.seat)).collect();
     loop {
@@ -74,7 +76,7 @@ async fn follow(
         }
         let questions = seats.iter().map(|(addr, seat)| {
             let after = seat.and_then(|seat| timeline.last_id(seat)).unwrap_or(0);
-            ask(addr.clone(), args.timeout, Some(after))
+            ask(addr.clone(), args.timeout, Some(after), security)
         });
         let rows = tokio::select! {
             rows = join_all(questions) => rows,

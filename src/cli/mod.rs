@@ -5,6 +5,7 @@
 pub mod args;
 pub mod config;
 pub mod connect;
+mod keys;
 pub mod manual;
 mod operate;
 pub mod outcome;
@@ -57,6 +58,7 @@ pub fn run(command: Command) -> Outcome {
         Command::Leader(args) => wait_for(operate::leader(&args.command)),
         Command::Drain(args) => wait_for(operate::drain(&args, true)),
         Command::Undrain(args) => wait_for(operate::drain(&args, false)),
+        Command::Keys(args) => keys::run(&args.command),
         Command::Proto => proto::run(),
         Command::Store(args) => store::run(&args.command),
         Command::Config(args) => config::run(&args.command),

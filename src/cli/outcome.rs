@@ -90,10 +90,24 @@ impl From<crate::client::ClientError> for Failure {
         use crate::client::ClientError as E;
         let kind = match &error {
             E::Refused(_) | E::PasswordNeeded => Kind::Auth,
-            E::ChooseCluster(_) => Kind::Usage,
+            E::NewCluster { .. } | E::KeyChanged { .. } => Kind::Auth,
+            E::ChooseCluster(_) | E::ChooseKey { .. } => Kind::Usage,
             E::State(_) => Kind::Io,
             E::Closed => Kind::Bug,
             E::Timeout => Kind::Again,
+        };
+        Self::new(kind, error)
+    }
+}
+
+impl From<crate::tls::KeysError> for Failure {
+    fn from(error: crate::tls::KeysError) -> Self {
+        use crate::tls::KeysError as E;
+        let kind = match &error {
+            E::Missing(_) | E::Bad { .. } => Kind::Config,
+            E::Exists(_) => Kind::Usage,
+            E::Io { .. } => Kind::Io,
+            E::Failed(_) => Kind::Bug,
         };
         Self::new(kind, error)
     }

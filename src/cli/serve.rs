@@ -3,11 +3,13 @@
 
 use super::args::ServeArgs;
 use super::effective::Effective;
+use super::keys;
 use super::outcome::{End, Failure, Kind, Outcome};
 use super::reload;
 use super::signals::{Hangups, Signals};
 use super::systemd::Manager;
 use crate::chat::ids::ClusterId;
+use crate::client::security::Security;
 use crate::client::status::status;
 use crate::config::settings::LogFormat;
 use crate::config::{ConfigError, Node, StoreUrl};
@@ -39,7 +41,15 @@ pub async fn run(args: &ServeArgs) -> Outcome {
     }
     let file = running.settings.file.as_ref().map(|file| file.display().to_string());
     tracing::info!(file, settings = running.line(), "the configuration");
-    let config = server_config(args, &running);
+    let keys = keys::of_server(&running)?;
+    let security = match &keys {
+        Some(identity) => Security::of(Some(identity.keys().fingerprint)),
+        None => {
+            tracing::warn!("no TLS: whoever is on the network can read and change everything");
+            Security::PLAIN
+        }
+    };
+    let config = ServerConfig { keys, ..server_config(args, &running) };
     // Of a database it is not known yet: the id is of use until it stands in nodes.conf.
     let pristine = match config.store {
         StoreSpec::Mongo(_) => config.cluster.is_none(),
@@ -52,7 +62,7 @@ pub async fn run(args: &ServeArgs) -> Outcome {
     let (ready, listening) = oneshot::channel();
     let (pulse, pulses) = watch::channel(Pulse::default());
     let (own, cluster) = (running.own.seat, running.nodes.cluster.clone());
-    let told = Box::pin(tell(config.client_listen, own, cluster, pristine, listening));
+    let told = Box::pin(tell(config.client_listen, security, (own, cluster, pristine), listening));
     let served = Box::pin(server::run(config, stop.clone(), ready, pulse.clone()));
     let manager = Manager::new();
     let attend = Attend { args, running, log, manager, pulses, signals, hangups, stop };
@@ -172,6 +182,7 @@ fn server_config(args: &ServeArgs, running: &Effective) -> ServerConfig {
         client_listen: running.client_listen,
         peer_listen: running.peer_listen,
         admin_listen: running.admin.value,
+        keys: None,
         discovery_port: Some(running.nodes.discovery),
         data: running.data.value.clone(),
         store: match &running.store.value {
@@ -197,20 +208,24 @@ fn stop_with_stdin(stop: CancellationToken) {
 /// Prints that the server listens, then the cluster's id if it is new, then who leads.
 async fn tell(
     own: SocketAddr,
-    seat: u32,
-    cluster: String,
-    pristine: bool,
+    security: Security,
+    (seat, cluster, pristine): (u32, String, bool),
     listening: oneshot::Receiver<()>,
 ) {
     if listening.await.is_err() {
         return;
     }
     say(&format!("server {seat} of cluster {cluster:?} listens on {own}"));
+    if let Some(key) = security.expected {
+        say(&format!("key {key}"));
+    }
     let mut ask = tokio::time::interval(ASK);
     ask.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ask.tick().await;
-        let Ok(now) = status(&reachable(own).to_string(), ASK * 10).await else { continue };
+        let Ok(now) = status(&reachable(own).to_string(), ASK * 10, security).await else {
+            continue;
+        };
         let Some(leader) = now.leader else { continue };
         if now.cluster == ClusterId::default() {
             continue;

@@ -34,7 +34,11 @@ pub struct SettingArgs {
     /// A file with that URL in its first line, which others shall not see
     #[arg(long, value_name = "FILE", conflicts_with = "store")]
     pub store_file: Option<String>,
-    /// Serve others than this machine although connections are not encrypted yet
+    /// The directory with this server's key [default: `keys` beside nodes.conf; of a cluster of
+    /// one beside its data]
+    #[arg(long, value_name = "DIR")]
+    pub keys: Option<String>,
+    /// Use no TLS at all: whoever is on the network can read and change everything
     #[arg(long)]
     pub insecure_plain: bool,
     /// Where to listen for probes and metrics, or `off` [default: nodes.conf's port, on this
@@ -80,6 +84,7 @@ impl SettingArgs {
             ("data", &self.data),
             ("store", &self.store),
             ("store_file", &self.store_file),
+            ("keys", &self.keys),
             ("insecure_plain", &plain),
             ("admin", &self.admin),
             ("shutdown_grace", &self.shutdown_grace),

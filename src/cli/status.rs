@@ -35,7 +35,7 @@ pub async fn run(args: &StatusArgs) -> Outcome {
     if args.watch {
         return watch(args, targets).await;
     }
-    let rows = ask_all(targets, args.timeout, None).await;
+    let rows = ask_all(targets, args.timeout, None, args.target.security()?).await;
     let judgement = judge(&rows);
     print(args, &rows, &judgement)?;
     Ok(end(judgement.verdict))
@@ -45,12 +45,13 @@ pub async fn run(args: &StatusArgs) -> Outcome {
 async fn watch(args: &StatusArgs, targets: Vec<String>) -> Outcome {
     let mut signals = Signals::new()?;
     let clear = !args.json && io::stdout().is_terminal();
+    let security = args.target.security()?;
     let mut last = End::Done;
     let mut every = tokio::time::interval(AGAIN);
     loop {
         let look = async {
             every.tick().await;
-            ask_all(targets.clone(), args.timeout, None).await
+            ask_all(targets.clone(), args.timeout, None, security).await
         };
         let rows = tokio::select! {
             rows = look => rows,
@@ -70,9 +71,11 @@ async fn watch(args: &StatusArgs, targets: Vec<String>) -> Outcome {
 /// Looks until the goal is reached, then prints.
 async fn wait(args: &StatusArgs, targets: Vec<String>, goal: Goal) -> Outcome {
     let until = Instant::now() + args.within;
+    let security = args.target.security()?;
     loop {
         let left = until.saturating_duration_since(Instant::now());
-        let rows = ask_all(targets.clone(), args.timeout.min(left.max(LOOK)), None).await;
+        let patience = args.timeout.min(left.max(LOOK));
+        let rows = ask_all(targets.clone(), patience, None, security).await;
         let judgement = judge(&rows);
         if is_reached(goal, &rows, &judgement) {
             print(args, &rows, &judgement)?;

@@ -273,6 +273,15 @@ fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     }
 }
 
+/// Writes a small file of ours, which is there whole or not at all and survives a power failure.
+///
+/// # Errors
+/// The file cannot be written.
+pub(super) fn write_json(path: &Path, value: &impl Serialize) -> io::Result<()> {
+    private_dir(path.parent().unwrap_or(Path::new(".")))?;
+    replace(path, &json(value), Keep::Synced)
+}
+
 /// What a file must survive.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Keep {

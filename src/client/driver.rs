@@ -3,17 +3,21 @@
 
 use super::backoff::Backoff;
 use super::device::Known;
+use super::dial::Conn;
 use super::find::{Lost, Seeker, address};
 use super::handle::{Asked, Shared};
 use super::link::{Link, Step};
 use super::pump::Events;
 use super::requests::Answer;
+use super::security::Security;
 use super::session::{self, Identity, Output, Session};
 use super::{ClientConfig, ClientError, ClientEvent, Connection};
+use crate::tls::Fingerprint;
 use crate::wire::client::{decode_server, encode_client};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::io;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -37,6 +41,10 @@ pub struct Driver {
     /// Where to remember the cluster: the state directory and the user.
     memory: Option<(PathBuf, String)>,
     link: Link,
+    /// Whom the server must prove to be.
+    security: Security,
+    /// The key of the cluster that the connection leads to.
+    authority: Option<Fingerprint>,
     events: Events,
     questions: mpsc::Receiver<Asked>,
     replies: BTreeMap<u64, oneshot::Sender<Result<Answer, ClientError>>>,
@@ -71,6 +79,8 @@ impl Driver {
         Self {
             session: Session::new(identity),
             shared,
+            security: seeker.finding.security,
+            authority: None,
             seeker,
             memory: config.state_dir.map(|dir| (dir, user)),
             link: Link::Waiting(Instant::now()),
@@ -168,13 +178,19 @@ impl Driver {
     fn on_step(&mut self, step: Step) {
         match step {
             Step::Waited => self.find(),
-            Step::Found(Ok(leader)) => self.dial(leader, false),
-            Step::Found(Err(Lost::Nobody(why))) => self.wait(None, why),
-            Step::Found(Err(Lost::Choose(error))) => self.session.on_hopeless(error),
-            Step::Dialled { to, placed, conn: Ok(conn) } => {
-                self.link = Link::Up(Box::new(conn));
-                self.session.on_connected(self.now(), to, placed);
+            Step::Found(Ok(found)) => {
+                self.security = found.security;
+                self.dial(found.server, false);
             }
+            Step::Found(Err(Lost::Nobody(why))) => self.wait(None, why),
+            // Who was connected may find its cluster again.
+            Step::Found(Err(Lost::Changed(error))) if self.session.has_been_live() => {
+                self.wait(None, error.to_string());
+            }
+            Step::Found(Err(Lost::Choose(error) | Lost::Changed(error))) => {
+                self.session.on_hopeless(error);
+            }
+            Step::Dialled { to, placed, conn: Ok(conn) } => self.on_dialled(to, placed, conn),
             Step::Dialled { to, conn: Err(why), .. } => self.wait(None, format!("{to}: {why}")),
             Step::Frame(Ok(Some(frame))) => self.on_frames(frame),
             Step::Frame(Ok(None)) => self.lost("the server closed the connection".into()),
@@ -182,6 +198,31 @@ impl Driver {
             Step::Wrote(Ok(_)) => {}
             Step::Wrote(Err(why)) => self.lost(why.to_string()),
         }
+    }
+
+    /// Before anything is said it must be clear who hears it.
+    fn on_dialled(&mut self, to: String, placed: bool, conn: Conn) {
+        self.authority = conn.authority;
+        // Where a redirect leads, it leads within the cluster.
+        self.security = self.security.expecting(conn.authority);
+        match conn.authority {
+            Some(key) if !self.is_trusted(key, &to) => {
+                self.session.on_hopeless(ClientError::NewCluster { server: to, key });
+            }
+            _ => {
+                self.link = Link::Up(Box::new(conn));
+                self.session.on_connected(self.now(), to, placed);
+            }
+        }
+    }
+
+    /// A key that is named or remembered; a new one on this machine, or where the user said so.
+    fn is_trusted(&self, key: Fingerprint, server: &str) -> bool {
+        let given = self.seeker.finding.security;
+        let named = given.expected == Some(key) || self.seeker.pins.has(key);
+        let (host, _) = server.rsplit_once(':').unwrap_or((server, ""));
+        let here = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+        named || given.trust_new || here
     }
 
     /// Takes a frame, and those that have arrived behind it.
@@ -272,7 +313,7 @@ impl Driver {
     fn dial(&mut self, to: String, placed: bool) {
         let connecting = Connection::Connecting { to: to.clone() };
         self.events.push(ClientEvent::Connection(connecting));
-        self.link = Link::dial(to, placed);
+        self.link = Link::dial(to, placed, self.security);
     }
 
     fn lost(&mut self, why: String) {
@@ -291,6 +332,13 @@ impl Driver {
 
     /// Keeps what a cluster says about itself.
     fn remember(&mut self, known: &session::Known) -> Result<(), ClientError> {
+        if let Some(found) = self.authority {
+            if let Some(expected) = self.seeker.pins.of(known.cluster).filter(|key| *key != found) {
+                let server = self.session.server().to_owned();
+                return Err(ClientError::KeyChanged { server, expected, found });
+            }
+            self.seeker.pins.add(known.cluster, &known.name, found).map_err(state_failed)?;
+        }
         let mut device = self.shared.device();
         let bound = (device.cluster, device.generation);
         if bound != (Some(known.cluster), Some(known.generation)) {

@@ -3,9 +3,12 @@
 //! the last time. It must not know sessions.
 
 use super::dial;
+use super::security::{Pins, Security};
 use super::{ClientError, Finding};
 use crate::chat::ids::ClusterId;
-use crate::discovery::ask::{Patience, ask, everywhere};
+use crate::discovery::ask::{Judgement, Patience, ask, everywhere};
+use crate::tls::{Changed, Fingerprint};
+use crate::wire::conn::ConnError;
 use crate::wire::discovery::{Answer, Purpose};
 use crate::wire::message::{Purpose as Why, ServerAddress, ServerMsg, Where};
 use futures::StreamExt;
@@ -34,6 +37,17 @@ pub struct Seeker {
     pub remembered: Vec<String>,
     /// Servers that this process was told of.
     pub learned: Vec<String>,
+    /// The clusters whose keys are remembered.
+    pub pins: Pins,
+}
+
+/// The server to connect to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// `host:port`.
+    pub server: String,
+    /// Whom it must prove to be.
+    pub security: Security,
 }
 
 /// Why there is no server to connect to.
@@ -43,6 +57,21 @@ pub enum Lost {
     Nobody(String),
     /// The user must choose.
     Choose(ClientError),
+    /// Whoever answers has another key than the cluster had.
+    Changed(ClientError),
+}
+
+/// What the end of a question says about the server's key.
+fn key_changed(server: String, error: &ConnError) -> Option<ClientError> {
+    let ConnError::Io(error) = error else { return None };
+    let Changed { expected, found } = Changed::of(error)?;
+    Some(ClientError::KeyChanged { server, expected, found })
+}
+
+fn several_keys(answers: &[&Answer]) -> Lost {
+    let name = answers.first().map(|a| a.cluster_name.clone()).unwrap_or_default();
+    let keys = answers.iter().filter_map(|a| Some((a.signer?, address(&a.leader))));
+    Lost::Choose(ClientError::ChooseKey { name, keys: keys.collect() })
 }
 
 /// `host:port` of a server's port for clients.
@@ -52,11 +81,11 @@ pub fn address(server: &ServerAddress) -> String {
 }
 
 impl Seeker {
-    /// `host:port` of the leader.
+    /// The leader.
     ///
     /// # Errors
     /// See [`Lost`].
-    pub async fn find(self) -> Result<String, Lost> {
+    pub async fn find(self) -> Result<Found, Lost> {
         if !self.finding.servers.is_empty() {
             let named = self.finding.servers.iter().chain(&self.learned);
             return self.ask_servers(named.cloned().collect()).await;
@@ -73,15 +102,46 @@ impl Seeker {
         }
     }
 
-    async fn ask_network(&self) -> Result<String, Lost> {
+    /// Whom every server must prove to be: whom the user named, or the device belongs to.
+    fn security(&self) -> Security {
+        let given = self.finding.security;
+        let bound = self.bound.and_then(|bound| self.pins.of(bound));
+        Security { expected: given.expected.or(bound), ..given }
+    }
+
+    async fn ask_network(&self) -> Result<Found, Lost> {
         let failed = |why: std::io::Error| Lost::Nobody(format!("cannot ask the network: {why}"));
         let targets = match self.finding.ask.as_slice() {
             [] => everywhere(self.finding.discovery_port).map_err(failed)?,
             given => given.to_vec(),
         };
-        let wanted = |a: &Answer| self.is_wanted(a);
-        let answers = ask(&targets, Purpose::Client, Patience::default(), wanted).await;
-        self.choose(&answers.map_err(failed)?).map(|answer| address(&answer.leader))
+        let judge = |a: &Answer| match (self.is_credible(a), self.is_known(a)) {
+            (false, _) => Judgement::Ignore,
+            (true, true) if self.is_wanted(a) => Judgement::Take,
+            (true, _) => Judgement::Keep,
+        };
+        let answers = ask(&targets, Purpose::Client, Patience::default(), judge).await;
+        let answers = answers.map_err(failed)?;
+        let answer = self.choose(&answers)?;
+        // The server must be of whoever signed the hint.
+        let security = self.security().expecting(answer.signer);
+        Ok(Found { server: address(&answer.leader), security })
+    }
+
+    /// True if it is signed by the cluster that it speaks for, as far as that is known here.
+    fn is_credible(&self, answer: &Answer) -> bool {
+        let security = self.security();
+        let Some(signer) = answer.signer else { return security.plain };
+        let pinned = self.pins.of(answer.cluster);
+        security.plain
+            || (security.expected.is_none_or(|key| key == signer)
+                && pinned.is_none_or(|key| key == signer))
+    }
+
+    /// True if nobody else could speak for its cluster: others need not be heard.
+    fn is_known(&self, answer: &Answer) -> bool {
+        let security = self.security();
+        security.plain || security.expected.is_some() || self.pins.of(answer.cluster).is_some()
     }
 
     /// True for the one cluster that can be meant.
@@ -99,8 +159,12 @@ impl Seeker {
         }
         // The newest answer of a cluster counts, and of those of the latest generation: servers
         // that a recovery left behind may still believe that one of them leads.
-        let wanted = answers.iter().filter(|a| self.is_wanted(a));
-        if let Some(wanted) = wanted.max_by_key(|a| a.generation) {
+        let wanted: Vec<_> = answers.iter().filter(|a| self.is_wanted(a)).collect();
+        let signers: BTreeSet<_> = wanted.iter().map(|a| a.signer).collect();
+        if signers.len() > 1 {
+            return Err(several_keys(&wanted));
+        }
+        if let Some(wanted) = wanted.into_iter().max_by_key(|a| a.generation) {
             return Ok(wanted);
         }
         let names: BTreeSet<_> = answers.iter().map(|a| a.cluster_name.clone()).collect();
@@ -118,46 +182,71 @@ impl Seeker {
             let same = same.max_by_key(|a| a.generation);
             return same.ok_or_else(|| only(&self.last_name));
         }
-        let clusters: BTreeSet<_> = answers.iter().map(|a| a.cluster).collect();
+        let clusters: BTreeSet<_> = answers.iter().map(|a| (a.cluster, a.signer)).collect();
         let last = answers.iter().rev().find(|a| Some(a.cluster) == self.last);
         match (clusters.len(), last) {
             (1, _) => answers.last().ok_or_else(|| only(&self.last_name)),
             (_, Some(last)) => Ok(last),
+            (_, None) if names.len() == 1 => Err(several_keys(&answers.iter().collect::<Vec<_>>())),
             (_, None) => Err(Lost::Choose(ClientError::ChooseCluster(names))),
         }
     }
 
     /// Asks these servers who leads.
-    async fn ask_servers(&self, servers: BTreeSet<String>) -> Result<String, Lost> {
+    async fn ask_servers(&self, servers: BTreeSet<String>) -> Result<Found, Lost> {
         let mut deadline = Instant::now() + WHERE;
+        let security = self.security();
         let ask = |server: String| async move {
-            let answer = dial::ask(&server, Why::Where, WHERE, None).await;
+            let answer = dial::ask(&server, Why::Where, WHERE, None, security).await;
             (server, answer)
         };
         let mut answers: FuturesUnordered<_> = servers.into_iter().map(ask).collect();
-        let mut best: Option<Where> = None;
+        let mut best: Option<(Where, Option<Fingerprint>)> = None;
+        let mut changed = None;
         let mut why = "no server answers".to_owned();
         while let Ok(Some((server, answer))) = timeout_at(deadline, answers.next()).await {
+            let (answer, key) = match answer {
+                Ok((answer, key)) => (Ok(answer), key),
+                Err(error) => (Err(error), None),
+            };
             match answer {
+                Ok(ServerMsg::Where(found)) if self.is_other(&found, key) => {
+                    let expected = self.pins.of(found.cluster);
+                    changed = changed.or(expected.zip(key).map(|(expected, found)| {
+                        ClientError::KeyChanged { server, expected, found }
+                    }));
+                }
                 Ok(ServerMsg::Where(found)) if !self.accepts(&found) => {
                     why = format!("{server} belongs to the cluster {}", found.cluster_name);
                 }
                 Ok(ServerMsg::Where(found)) if found.leader.is_some() => {
                     deadline = deadline.min(Instant::now() + NEWER);
                     let rank = |w: &Where| (self.bound == Some(w.cluster), w.generation, w.term);
-                    if best.as_ref().is_none_or(|b| rank(&found) > rank(b)) {
-                        best = Some(found);
+                    if best.as_ref().is_none_or(|(b, _)| rank(&found) > rank(b)) {
+                        best = Some((found, key));
                     }
                 }
                 Ok(ServerMsg::Where(_)) => why = "the servers have no leader".into(),
                 Ok(ServerMsg::GoAway { text, .. }) => why = text,
                 Ok(ServerMsg::Busy { .. }) => why = format!("{server} is busy"),
                 Ok(_) => why = format!("{server} gave another answer"),
-                Err(error) => why = format!("{server}: {error}"),
+                Err(error) => {
+                    why = format!("{server}: {error}");
+                    changed = changed.or(key_changed(server, &error));
+                }
             }
         }
-        let leader = best.and_then(|b| b.leader).map(|leader| address(&leader));
-        leader.ok_or(Lost::Nobody(why))
+        let leader = best.and_then(|(b, key)| Some((address(&b.leader?), key)));
+        match (leader, changed) {
+            (Some((server, key)), _) => Ok(Found { server, security: security.expecting(key) }),
+            (None, Some(changed)) => Err(Lost::Changed(changed)),
+            (None, None) => Err(Lost::Nobody(why)),
+        }
+    }
+
+    /// True if it speaks for a cluster that is known here by another key.
+    fn is_other(&self, found: &Where, key: Option<Fingerprint>) -> bool {
+        key.zip(self.pins.of(found.cluster)).is_some_and(|(key, pinned)| key != pinned)
     }
 
     fn accepts(&self, found: &Where) -> bool {
@@ -186,7 +275,7 @@ mod tests {
             generation,
             leader: ServerAddress::default(),
             members: Vec::new(),
-            signature: bytes::Bytes::new(),
+            signer: None,
         }
     }
 

@@ -6,6 +6,7 @@ use super::driver::Driver;
 use super::find::Seeker;
 use super::outbox::Outbox;
 use super::requests::{Answer, Question};
+use super::security::Pins;
 use super::{ClientConfig, ClientError, ClientEvent, FoundUser};
 use crate::chat::command::Target;
 use crate::chat::ids::{ClusterId, ConversationId, DeviceId};
@@ -107,7 +108,7 @@ impl Client {
             Some(state) => Device::take(state, &user, config.finding.cluster.as_deref())?,
             None => Device::memory(config.device),
         };
-        let seeker = seeker(&config, &device);
+        let seeker = seeker(&config, &device)?;
         let shared = Arc::new(Shared {
             outbox: Mutex::new(outbox),
             device: Mutex::new(device),
@@ -292,15 +293,16 @@ impl Client {
     }
 }
 
-fn seeker(config: &ClientConfig, device: &Device) -> Seeker {
+fn seeker(config: &ClientConfig, device: &Device) -> Result<Seeker, ClientError> {
     let state = config.state_dir.as_deref();
     let known = state.and_then(|dir| Known::load(dir, &config.account.name)).unwrap_or_default();
-    Seeker {
+    Ok(Seeker {
         finding: config.finding.clone(),
         bound: device.cluster,
         last: ClusterId::parse(&known.cluster),
         last_name: known.name,
         remembered: known.servers,
         learned: Vec::new(),
-    }
+        pins: Pins::load(state)?,
+    })
 }

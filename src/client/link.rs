@@ -3,7 +3,8 @@
 //! what is said.
 
 use super::dial::{self, Conn};
-use super::find::{Lost, Seeker};
+use super::find::{Found, Lost, Seeker};
+use super::security::Security;
 use crate::wire::conn::ConnError;
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -19,7 +20,7 @@ pub enum Link {
     /// Nothing before this time.
     Waiting(Instant),
     /// Who leads?
-    Finding(BoxFuture<'static, Result<String, Lost>>),
+    Finding(BoxFuture<'static, Result<Found, Lost>>),
     /// Connecting.
     Dialling {
         /// `host:port`.
@@ -37,8 +38,8 @@ pub enum Link {
 pub enum Step {
     /// The wait is over.
     Waited,
-    /// The leader's `host:port`.
-    Found(Result<String, Lost>),
+    /// The leader.
+    Found(Result<Found, Lost>),
     /// The connection to `to`.
     Dialled {
         /// `host:port`.
@@ -61,9 +62,9 @@ impl Link {
     }
 
     /// Starts to connect.
-    pub fn dial(to: String, placed: bool) -> Self {
+    pub fn dial(to: String, placed: bool, security: Security) -> Self {
         let address = to.clone();
-        let conn = Box::pin(async move { dial::dial(&address, CONNECT).await });
+        let conn = Box::pin(async move { dial::dial(&address, CONNECT, security).await });
         Self::Dialling { to, placed, conn }
     }
 
@@ -80,7 +81,7 @@ impl Link {
                 Step::Dialled { to, placed, conn: conn.await }
             }
             Self::Up(conn) => {
-                let Conn { reader, writer } = &mut **conn;
+                let Conn { reader, writer, .. } = &mut **conn;
                 tokio::select! {
                     wrote = writer.flush_some(), if writer.pending() > 0 => Step::Wrote(wrote),
                     frame = reader.next(), if read => Step::Frame(frame),

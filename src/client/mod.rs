@@ -4,6 +4,7 @@
 
 pub mod device;
 pub mod outbox;
+pub mod security;
 pub mod session;
 pub mod status;
 
@@ -35,6 +36,9 @@ use crate::chat::command::Target;
 use crate::chat::ids::{ConversationId, DeviceId, MessageId, UserId};
 use crate::chat::message::{Body, Run};
 use crate::chat::refusal::Refusal;
+use crate::chat::text::printable;
+use crate::tls::Fingerprint;
+use security::Security;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -49,6 +53,8 @@ pub struct Finding {
     pub discovery_port: u16,
     /// Addresses to ask; empty: the broadcast addresses of every interface.
     pub ask: Vec<std::net::SocketAddr>,
+    /// Whom to trust.
+    pub security: Security,
 }
 
 /// How a client proves who it is.
@@ -121,6 +127,42 @@ pub enum ClientError {
     /// Several clusters answer and none was chosen.
     #[error("several clusters answer: {}; choose with --cluster NAME", .0.join(", "))]
     ChooseCluster(Vec<String>),
+    /// Several clusters of one name answer, each with its own key.
+    #[error(
+        "several clusters call themselves {}: {}; choose with --fingerprint",
+        printable(.name),
+        .keys.iter().map(|(key, server)| format!("{key} at {}", printable(server))).collect::<Vec<_>>().join(", ")
+    )]
+    ChooseKey {
+        /// The name.
+        name: String,
+        /// Keys, and where they lead.
+        keys: Vec<(Fingerprint, String)>,
+    },
+    /// A cluster that was never used from here, on another machine: a person must compare its
+    /// fingerprint. Nothing was told to it.
+    #[error(
+        "the cluster at {server} is new here; its key is {key}. Compare it with what its          operator sees in `rustchat keys show`, then add --fingerprint {key} (or --trust-new to          take any)"
+    )]
+    NewCluster {
+        /// `host:port`.
+        server: String,
+        /// Its key.
+        key: Fingerprint,
+    },
+    /// A cluster shows another key than it had: somebody may stand in between. Nothing was told
+    /// to it.
+    #[error(
+        "THE KEY HAS CHANGED at {server}: it is {found}, and was {expected}. Either somebody          stands between you and the cluster, or it was made anew with other keys. Nothing was          told to it. If its operator says that this is right: rustchat keys forget {expected}"
+    )]
+    KeyChanged {
+        /// `host:port`.
+        server: String,
+        /// The key that is remembered.
+        expected: Fingerprint,
+        /// The key that was shown.
+        found: Fingerprint,
+    },
     /// The state directory cannot be used.
     #[error("{0}")]
     State(String),

@@ -184,6 +184,18 @@ impl Session {
         self.phase == Phase::Live
     }
 
+    /// True once messages have flowed.
+    #[must_use]
+    pub const fn has_been_live(&self) -> bool {
+        self.was_live
+    }
+
+    /// `host:port` of the server.
+    #[must_use]
+    pub fn server(&self) -> &str {
+        &self.server
+    }
+
     /// True while there is a connection.
     #[must_use]
     pub fn is_up(&self) -> bool {

@@ -1,7 +1,8 @@
 //! Asks nodes about themselves; works without a leader. It must not judge the answers.
 
+use super::security::Security;
 use super::{ClientError, dial};
-use crate::discovery::ask::{self as discovery, Patience, everywhere};
+use crate::discovery::ask::{self as discovery, Judgement, Patience, everywhere};
 use crate::report::{Cause, Row};
 use crate::wire::conn::ConnError;
 use crate::wire::discovery::{Answer, Purpose as Why};
@@ -33,7 +34,9 @@ impl StatusError {
         let error = match self {
             Self::Unreachable(ConnError::Io(error)) => error,
             Self::Unreachable(ConnError::Truncated) => return Cause::Closed,
-            Self::Unreachable(ConnError::Wire(_)) | Self::NoStatus(_) => return Cause::Protocol,
+            Self::Unreachable(ConnError::Wire(_) | ConnError::Encrypted) | Self::NoStatus(_) => {
+                return Cause::Protocol;
+            }
             Self::Busy => return Cause::Busy,
         };
         match error.kind() {
@@ -53,8 +56,12 @@ impl StatusError {
 ///
 /// # Errors
 /// See [`StatusError`].
-pub async fn status(address: &str, timeout: Duration) -> Result<Status, StatusError> {
-    status_and_events(address, timeout, None).await
+pub async fn status(
+    address: &str,
+    timeout: Duration,
+    security: Security,
+) -> Result<Status, StatusError> {
+    status_and_events(address, timeout, None, security).await
 }
 
 /// The same with its events after the one with the id `events_after`; as many as go into one
@@ -66,8 +73,9 @@ pub async fn status_and_events(
     address: &str,
     timeout: Duration,
     events_after: Option<u64>,
+    security: Security,
 ) -> Result<Status, StatusError> {
-    match dial::ask(address, Purpose::Status, timeout, events_after).await? {
+    match dial::ask(address, Purpose::Status, timeout, events_after, security).await?.0 {
         ServerMsg::Status(status) => Ok(*status),
         ServerMsg::Busy { .. } => Err(StatusError::Busy),
         ServerMsg::GoAway { text, .. } | ServerMsg::Refused { text, .. } => {
@@ -78,9 +86,14 @@ pub async fn status_and_events(
 }
 
 /// Asks one node; the answer, or why there is none, is in the row.
-pub async fn ask(addr: String, timeout: Duration, events_after: Option<u64>) -> Row {
+pub async fn ask(
+    addr: String,
+    timeout: Duration,
+    events_after: Option<u64>,
+    security: Security,
+) -> Row {
     let begin = Instant::now();
-    let answer = status_and_events(&addr, timeout, events_after).await;
+    let answer = status_and_events(&addr, timeout, events_after, security).await;
     let took = begin.elapsed();
     match answer {
         Ok(status) => Row {
@@ -110,15 +123,25 @@ fn skew(status: &Status, took: Duration) -> Option<i64> {
 ///
 /// # Errors
 /// [`ClientError::ChooseCluster`] where several answer.
-pub async fn discover(port: u16, cluster: Option<&str>) -> Result<Vec<String>, ClientError> {
-    let wanted = |answer: &Answer| cluster.is_some_and(|name| answer.cluster_name == name);
+pub async fn discover(
+    port: u16,
+    cluster: Option<&str>,
+    security: Security,
+) -> Result<Vec<String>, ClientError> {
+    let trusted = |answer: &Answer| security.plain || answer.signer.is_some();
+    let meant = |answer: &Answer| {
+        security.expected.is_none_or(|key| answer.signer == Some(key))
+            && cluster.is_none_or(|name| answer.cluster_name == name)
+    };
+    let judge = |answer: &Answer| match (trusted(answer) && meant(answer), cluster) {
+        (false, _) => Judgement::Ignore,
+        (true, None) => Judgement::Keep,
+        (true, Some(_)) => Judgement::Take,
+    };
     let Ok(places) = everywhere(port) else { return Ok(Vec::new()) };
-    let answers = discovery::ask(&places, Why::Client, Patience::default(), wanted).await;
+    let answers = discovery::ask(&places, Why::Client, Patience::default(), judge).await;
     // Without a network there is no cluster on it.
-    let mut answers = answers.unwrap_or_default();
-    if cluster.is_some() {
-        answers.retain(wanted);
-    }
+    let answers = answers.unwrap_or_default();
     let clusters: BTreeSet<_> = answers.iter().map(|answer| answer.cluster).collect();
     if clusters.len() > 1 {
         let names: BTreeSet<_> = answers.into_iter().map(|answer| answer.cluster_name).collect();
@@ -134,9 +157,10 @@ pub async fn ask_all(
     targets: Vec<String>,
     timeout: Duration,
     events_after: Option<u64>,
+    security: Security,
 ) -> Vec<Row> {
     let named: BTreeSet<String> = targets.into_iter().collect();
-    let asked = named.into_iter().map(|addr| ask(addr, timeout, events_after));
+    let asked = named.into_iter().map(|addr| ask(addr, timeout, events_after, security));
     let mut rows = join_all(asked).await;
     let told: BTreeSet<(u32, String)> = rows
         .iter()
@@ -151,7 +175,7 @@ pub async fn ask_all(
     let seats: BTreeSet<u32> = rows.iter().filter_map(|row| row.seat).collect();
     let others = told.into_iter().filter(|(seat, _)| !seats.contains(seat));
     let others = others.map(|(seat, addr)| async move {
-        Row { seat: Some(seat), ..ask(addr, timeout, events_after).await }
+        Row { seat: Some(seat), ..ask(addr, timeout, events_after, security).await }
     });
     rows.extend(join_all(others).await);
     rows.sort_by(|a, b| {

@@ -8,6 +8,7 @@ use crate::chat::name::UserName;
 use crate::cli::args::DemoArgs;
 use crate::cli::outcome::{End, Failure, Kind, Outcome};
 use crate::cli::signals::Signals;
+use crate::client::security::Security;
 use crate::client::status::status;
 use crate::client::{Account, ClientConfig, Finding};
 use crate::ui::chat::{ChatOptions, Ended};
@@ -85,7 +86,9 @@ async fn wait_for_leader(servers: &mut Servers) -> anyhow::Result<()> {
         ask.tick().await;
         servers.check()?;
         for address in &servers.addresses {
-            let Ok(now) = status(address, ASK * 5).await else { continue };
+            let Ok(now) = status(address, ASK * 5, Security::of(servers.key)).await else {
+                continue;
+            };
             if up.insert(now.seat) {
                 say(&format!("server {} is up", now.seat));
             }
@@ -116,6 +119,7 @@ fn client_config(servers: &Servers, user: &str) -> anyhow::Result<ClientConfig> 
             cluster: None,
             discovery_port: servers.discovery,
             ask: vec![SocketAddr::from(([127, 255, 255, 255], servers.discovery))],
+            security: Security::of(servers.key),
         },
         account: Account { name: user.into(), password: Some(password), register: true },
         state_dir: Some(servers.dir().join("state")),

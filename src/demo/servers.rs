@@ -3,13 +3,14 @@
 //! stops when its standard input closes. It must not know who chats.
 
 use crate::config::StoreUrl;
+use crate::tls::{self, Fingerprint};
 use anyhow::{Context, bail};
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::net::{TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// The name of their cluster.
 pub const CLUSTER: &str = "demo";
@@ -27,6 +28,8 @@ pub struct Servers {
     pub addresses: Vec<String>,
     /// UDP port on which their leader answers.
     pub discovery: u16,
+    /// The key of their cluster; `None`: they use no TLS.
+    pub key: Option<Fingerprint>,
 }
 
 impl Servers {
@@ -35,20 +38,30 @@ impl Servers {
     /// # Errors
     /// The directory, the ports or the processes cannot be had.
     pub fn start(count: u32, keep: bool) -> anyhow::Result<Self> {
-        Self::start_on(&vec![StoreUrl::Embedded; count as usize], keep)
+        Self::start_on(&vec![StoreUrl::Embedded; count as usize], keep, false)
     }
 
-    /// Starts one for each store, in a new directory, which is kept at the end if `keep`.
+    /// Starts one for each store, in a new directory, which is kept at the end if `keep`; with
+    /// keys of their own, unless `plain`.
     ///
     /// # Errors
     /// The directory, the ports or the processes cannot be had.
-    pub fn start_on(stores: &[StoreUrl], keep: bool) -> anyhow::Result<Self> {
+    pub fn start_on(stores: &[StoreUrl], keep: bool, plain: bool) -> anyhow::Result<Self> {
         let dir = std::env::temp_dir().join(format!("rustchat-demo-{:08x}", rand::random::<u32>()));
         create_private(&dir).with_context(|| format!("the directory {}", dir.display()))?;
-        let mut servers =
-            Self { children: Vec::new(), dir, keep, addresses: Vec::new(), discovery: 0 };
+        let mut servers = Self {
+            children: Vec::new(),
+            dir,
+            keep,
+            addresses: Vec::new(),
+            discovery: 0,
+            key: None,
+        };
         let count = u32::try_from(stores.len())?;
         let conf = servers.configure(count).context("choosing free ports")?;
+        if !plain {
+            servers.key = Some(servers.make_keys(count).context("making keys")?);
+        }
         let program = std::env::current_exe().context("finding this program")?;
         for (seat, store) in (1..=count).zip(stores) {
             let child = servers.spawn(&program, &conf, seat, store);
@@ -111,6 +124,15 @@ impl Servers {
         Ok(conf)
     }
 
+    fn make_keys(&self, count: u32) -> anyhow::Result<Fingerprint> {
+        let (dir, now) = (self.dir.join("keys"), SystemTime::now());
+        let key = tls::make_keys(&dir, CLUSTER, now)?;
+        for seat in 1..=count {
+            tls::make_node(&dir, seat, false, now)?;
+        }
+        Ok(key)
+    }
+
     fn spawn(
         &self,
         program: &Path,
@@ -129,6 +151,9 @@ impl Servers {
         command.env_remove("NOTIFY_SOCKET").env("RUSTCHAT_CONFIG", "/dev/null");
         command.args(["serve", "--until-stdin-closes", "--node", &seat.to_string(), "--nodes"]);
         command.arg(conf).arg("--data").arg(self.dir.join(format!("server-{seat}")));
+        if self.key.is_none() {
+            command.arg("--insecure-plain");
+        }
         if let StoreUrl::Mongo(url) = store {
             command.arg("--store").arg(url);
         }
@@ -192,7 +217,7 @@ mod tests {
             command.arg(word).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap()
         };
         let children = vec![(1, spawn("cat", "-")), (2, spawn("tail", "-f"))];
-        Servers { children, dir, keep: false, addresses: Vec::new(), discovery: 0 }
+        Servers { children, dir, keep: false, addresses: Vec::new(), discovery: 0, key: None }
     }
 
     #[test]

@@ -4,12 +4,14 @@
 
 use crate::chat::ids::ClusterId;
 use crate::limits;
+use crate::tls::NodeKeys;
 use crate::wire;
 use crate::wire::discovery::{Answer, Question, decode_question, encode_answer};
 use crate::wire::message::ServerAddress;
 use bytes::Bytes;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::UdpSocket;
 use tokio::time::{Instant, MissedTickBehavior};
@@ -23,7 +25,7 @@ const ANSWERS_PER_SECOND: u32 = 5000;
 const REOPEN: Duration = Duration::from_secs(1);
 
 /// What the leader says.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Told {
     /// The cluster's name.
     pub cluster_name: String,
@@ -35,6 +37,8 @@ pub struct Told {
     pub leader: ServerAddress,
     /// All servers.
     pub members: Vec<ServerAddress>,
+    /// Signs the answer; `None`: it stays unsigned, and only clients without TLS take it.
+    pub keys: Option<Arc<NodeKeys>>,
 }
 
 /// Answers questions on UDP `port` until `shutdown`. `told` is asked anew for every question:
@@ -98,9 +102,10 @@ fn reply(datagram: &[u8], told: Told) -> Option<Bytes> {
         generation: told.generation,
         leader: told.leader,
         members: told.members,
-        signature: Bytes::new(),
+        signer: None,
     };
-    encode_answer(&answer, datagram.len().min(limits::QUESTION_BYTES)).ok()
+    let hint = told.keys.as_ref().map(|keys| &keys.hint);
+    encode_answer(&answer, datagram.len().min(limits::QUESTION_BYTES), hint).ok()
 }
 
 fn open(port: u16) -> io::Result<UdpSocket> {

@@ -51,8 +51,19 @@ pub fn everywhere(port: u16) -> io::Result<Vec<SocketAddr>> {
     Ok(targets)
 }
 
-/// Asks at `targets`, and gives the answers in the order in which they came, one per cluster
-/// and leader. Returns at once when one is `wanted`, which is then the last.
+/// What to do with an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Judgement {
+    /// As if it had not come.
+    Ignore,
+    /// Among those to choose from.
+    Keep,
+    /// It is the one: nobody else needs to be heard.
+    Take,
+}
+
+/// Asks at `targets`, and gives the answers in the order in which they came, one per cluster,
+/// signer and leader. Returns at once when `judge` takes one, which is then the last.
 ///
 /// # Errors
 /// There is no socket, or nowhere could the question be sent to.
@@ -60,7 +71,7 @@ pub async fn ask(
     targets: &[SocketAddr],
     purpose: Purpose,
     patience: Patience,
-    wanted: impl Fn(&Answer) -> bool + Send,
+    judge: impl Fn(&Answer) -> Judgement + Send,
 ) -> io::Result<Vec<Answer>> {
     let socket = socket()?;
     let nonce: [u8; 16] = rand::random();
@@ -75,14 +86,21 @@ pub async fn ask(
             heard = timeout_at(deadline, hear(&socket, nonce)) => {
                 let Ok(answer) = heard else { return Ok(answers) };
                 let answer = answer?;
-                let same = |a: &Answer| a.cluster == answer.cluster && a.leader == answer.leader;
-                if answers.iter().any(same) || answers.len() >= ANSWERS {
-                    continue;
-                }
-                let done = wanted(&answer);
-                answers.push(answer);
-                if done {
-                    return Ok(answers);
+                let same = |a: &Answer| {
+                    (a.cluster, a.signer, &a.leader)
+                        == (answer.cluster, answer.signer, &answer.leader)
+                };
+                match judge(&answer) {
+                    Judgement::Ignore => continue,
+                    Judgement::Take => {
+                        answers.retain(|a| !same(a));
+                        answers.push(answer);
+                        return Ok(answers);
+                    }
+                    Judgement::Keep if answers.iter().any(same) || answers.len() >= ANSWERS => {
+                        continue;
+                    }
+                    Judgement::Keep => answers.push(answer),
                 }
                 deadline = deadline.min(Instant::now() + patience.others);
             }

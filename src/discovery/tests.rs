@@ -1,7 +1,7 @@
 //! Question and answer over real sockets on loopback.
 
 use super::answer::{self, Told};
-use super::ask::{Patience, ask, everywhere};
+use super::ask::{Judgement, Patience, ask, everywhere};
 use crate::chat::ids::ClusterId;
 use crate::limits;
 use crate::wire::discovery::{Purpose, Question, encode_question};
@@ -26,7 +26,12 @@ fn told(cluster: u8, seat: u32) -> Told {
         generation: 1,
         leader: server(seat),
         members: (1..=9).map(server).collect(),
+        keys: None,
     }
+}
+
+fn take(wanted: bool) -> Judgement {
+    if wanted { Judgement::Take } else { Judgement::Keep }
 }
 
 struct Server {
@@ -59,12 +64,13 @@ const PATIENCE: Patience =
 async fn of_three_servers_on_one_machine_the_leader_alone_answers() {
     let port = free_port();
     let servers: Vec<_> = (1..=3).map(|seat| server(port, 7, seat, seat == 2)).collect();
-    let found = ask(&here(port), Purpose::Client, PATIENCE, |_| true).await.unwrap();
+    let found = ask(&here(port), Purpose::Client, PATIENCE, |_| Judgement::Take).await.unwrap();
     assert_eq!(found.iter().map(|a| a.leader.seat).collect::<Vec<_>>(), [2]);
     assert_eq!(found[0].cluster, ClusterId([7; 16]));
     servers[1].leads.store(false, Ordering::SeqCst);
     servers[0].leads.store(true, Ordering::SeqCst);
-    let found = ask(&here(port), Purpose::Client, PATIENCE, |a| a.leader.seat == 1).await.unwrap();
+    let found =
+        ask(&here(port), Purpose::Client, PATIENCE, |a| take(a.leader.seat == 1)).await.unwrap();
     assert_eq!(found.iter().map(|a| a.leader.seat).collect::<Vec<_>>(), [1]);
 }
 
@@ -72,14 +78,15 @@ async fn of_three_servers_on_one_machine_the_leader_alone_answers() {
 async fn several_clusters_are_told_apart_and_the_wanted_one_ends_the_wait() {
     let port = free_port();
     let _servers = [server(port, 1, 1, true), server(port, 2, 1, true)];
-    let found = ask(&here(port), Purpose::Client, PATIENCE, |_| false).await.unwrap();
+    let found = ask(&here(port), Purpose::Client, PATIENCE, |_| Judgement::Keep).await.unwrap();
     let mut clusters: Vec<_> = found.iter().map(|a| a.cluster_name.as_str()).collect();
     clusters.sort_unstable();
     assert_eq!(clusters, ["c1", "c2"]);
     let begin = tokio::time::Instant::now();
     let long = Patience { silence: Duration::from_secs(60), others: Duration::from_secs(60) };
     let wanted = ClusterId([2; 16]);
-    let found = ask(&here(port), Purpose::Client, long, |a| a.cluster == wanted).await.unwrap();
+    let found =
+        ask(&here(port), Purpose::Client, long, |a| take(a.cluster == wanted)).await.unwrap();
     assert_eq!(found.last().unwrap().cluster, wanted);
     assert!(begin.elapsed() < Duration::from_secs(30));
 }
@@ -90,18 +97,24 @@ async fn who_may_not_answer_has_no_socket() {
     let server = server(port, 1, 1, false);
     let silence = Duration::from_millis(300);
     let patience = Patience { silence, others: silence };
-    assert_eq!(ask(&here(port), Purpose::Client, patience, |_| true).await.unwrap(), []);
+    assert_eq!(ask(&here(port), Purpose::Client, patience, |_| Judgement::Take).await.unwrap(), []);
     // Without the option to share, this works only if nobody has the port.
     drop(UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port)).unwrap());
     server.leads.store(true, Ordering::SeqCst);
-    assert_eq!(ask(&here(port), Purpose::Client, PATIENCE, |_| true).await.unwrap().len(), 1);
+    assert_eq!(
+        ask(&here(port), Purpose::Client, PATIENCE, |_| Judgement::Take).await.unwrap().len(),
+        1
+    );
 }
 
 #[tokio::test]
 async fn an_answer_is_never_longer_than_its_question_and_nothing_else_is_answered() {
     let port = free_port();
     let _server = server(port, 1, 1, true);
-    assert_eq!(ask(&here(port), Purpose::Client, PATIENCE, |_| true).await.unwrap().len(), 1);
+    assert_eq!(
+        ask(&here(port), Purpose::Client, PATIENCE, |_| Judgement::Take).await.unwrap().len(),
+        1
+    );
     let socket = tokio::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let to = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let question =
@@ -114,7 +127,7 @@ async fn an_answer_is_never_longer_than_its_question_and_nothing_else_is_answere
     // An answer, a short question and noise: if one of them were answered, that would arrive
     // before the answer to the good question sent last.
     socket.send_to(&answer[..length], to).await.unwrap();
-    socket.send_to(&question[..limits::QUESTION_BYTES - 1], to).await.unwrap();
+    socket.send_to(&question[..limits::QUESTION_LEAST - 1], to).await.unwrap();
     socket.send_to(&[0xff; 600], to).await.unwrap();
     let last = encode_question(&Question { version: 1, nonce: [6; 16], purpose: Purpose::Cluster });
     socket.send_to(&last, to).await.unwrap();

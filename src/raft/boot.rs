@@ -155,6 +155,7 @@ mod tests {
             seat: 1,
             seats: (1..=n).map(seat).collect(),
             listen: ([127, 0, 0, 1], 7200).into(),
+            peers: None,
             incarnation: [1; 16],
             raft_id: 1,
             rejoin: false,

@@ -70,6 +70,7 @@ pub fn connect(
         seat: shared.config.seat,
         seats: shared.config.seats.clone(),
         listen: shared.config.listen,
+        peers: shared.config.peers.clone(),
     };
     let (hello, accept) = (greet::hello(shared), greet::accept(shared));
     let mesh = Mesh::start(config, hello, accept, Arc::clone(handler), token);

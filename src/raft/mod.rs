@@ -71,6 +71,8 @@ pub struct NodeConfig {
     pub seats: Vec<Seat>,
     /// Address to listen on for the others.
     pub listen: std::net::SocketAddr,
+    /// Makes connections that prove who is who; `None`: plain ones.
+    pub peers: Option<crate::tls::Peers>,
     /// 16 random bytes made with the data directory.
     pub incarnation: [u8; 16],
     /// This node's Raft id: seat + 1000 · g.

@@ -4,9 +4,11 @@
 use super::session_task::{self, Permits};
 use super::shared::Shared;
 use crate::limits;
+use crate::tls::{self, Stream};
 use crate::wire::client::encode_server;
 use crate::wire::conn::{ConnError, frames};
 use crate::wire::message::ServerMsg;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,13 +29,31 @@ const RETRY_MAX: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub struct Door {
     listener: Arc<TcpListener>,
+    tls: Option<tls::Server>,
 }
 
 impl Door {
     /// Behind this listener.
     #[must_use]
     pub fn new(listener: TcpListener) -> Self {
-        Self { listener: Arc::new(listener) }
+        Self { listener: Arc::new(listener), tls: None }
+    }
+
+    /// The same where clients speak TLS, if there is any.
+    #[must_use]
+    pub fn securing(self, tls: Option<tls::Server>) -> Self {
+        Self { tls, ..self }
+    }
+
+    /// The connection with what was accepted. The caller bounds the time.
+    ///
+    /// # Errors
+    /// The client does not speak TLS, or went away.
+    pub async fn secured(&self, stream: TcpStream) -> io::Result<Stream> {
+        match &self.tls {
+            None => Ok(stream.into()),
+            Some(tls) => tls.accept(stream).await,
+        }
     }
 
     /// The next connection. Where one cannot be accepted, it waits a moment and goes on.
@@ -63,21 +83,39 @@ pub async fn accept(shared: Arc<Shared>, door: Door, tasks: TaskTracker) {
         match (session, stranger) {
             (Ok(session), Ok(stranger)) => {
                 let permits = Permits { _session: session, before_login: Some(stranger) };
-                tasks.spawn(session_task::serve(Arc::clone(&shared), stream, peer, permits));
+                let (shared, door) = (Arc::clone(&shared), door.clone());
+                tasks.spawn(async move { let_in(shared, door, stream, peer, permits).await });
             }
             _ => {
                 if let Ok(place) = Arc::clone(&turned_away).try_acquire_owned() {
-                    tasks.spawn(turn_away(stream, place));
+                    tasks.spawn(turn_away(door.clone(), stream, place));
                 }
             }
         }
     }
 }
 
+/// Serves the client once its connection stands.
+async fn let_in(
+    shared: Arc<Shared>,
+    door: Door,
+    stream: TcpStream,
+    peer: SocketAddr,
+    permits: Permits,
+) {
+    let secured = timeout(limits::LOGIN_TIME, door.secured(stream));
+    match shared.stop.run_until_cancelled(secured).await {
+        Some(Ok(Ok(stream))) => session_task::serve(shared, stream, peer, permits).await,
+        Some(Ok(Err(error))) => tracing::debug!(%peer, %error, "a client does not speak TLS"),
+        Some(Err(_)) | None => {}
+    }
+}
+
 /// Says "busy", and waits a moment for the client to take it: closing with its hello unread
 /// would take the answer away from it.
-async fn turn_away(stream: TcpStream, place: OwnedSemaphorePermit) {
+async fn turn_away(door: Door, stream: TcpStream, place: OwnedSemaphorePermit) {
     let told = async {
+        let stream = door.secured(stream).await?;
         let (mut reader, mut writer) = frames(stream, limits::FRAME_BEFORE_LOGIN)?;
         writer.push(&encode_server(&ServerMsg::Busy { retry_after_ms: FULL_MS }));
         writer.finish().await?;

@@ -5,6 +5,7 @@ use crate::chat::ids::ClusterId;
 use crate::raft::Seat;
 use crate::raft::types::{StartError, StopReason};
 use crate::store::{Store, StoreError};
+use crate::tls::Identity;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -38,6 +39,8 @@ pub struct ServerConfig {
     pub peer_listen: SocketAddr,
     /// Where to listen for probes and metrics; `None`: nowhere.
     pub admin_listen: Option<SocketAddr>,
+    /// This server's keys; `None`: connections are plain, and prove nothing.
+    pub keys: Option<Arc<Identity>>,
     /// UDP port on which clients ask who leads; `None`: nobody is answered.
     pub discovery_port: Option<u16>,
     /// The directory of the embedded store.

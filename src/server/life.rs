@@ -13,11 +13,13 @@ use super::session::Setup;
 use super::shared::{Shared, cluster_state};
 use super::waiting::Room;
 use super::{admin, status, watchers};
+use crate::client::security::Security;
 use crate::limits;
 use crate::raft::NodeConfig;
 use crate::raft::node::Node;
 use crate::raft::types::{EventKind, StopReason};
 use crate::store::Store;
+use crate::tls::{self, Identity};
 use crate::wire::message::{ClusterState, ServerAddress};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -48,12 +50,13 @@ pub async fn run(
     let Some(opened) = stop.run_until_cancelled(open(&config, false)).await else { return Ok(()) };
     let store = opened?;
     let door = match listen(&config).await {
-        Ok(listener) => Door::new(listener),
+        Ok(listener) => listener,
         Err(error) => {
             drop(store.close().await);
             return Err(error);
         }
     };
+    let door = Door::new(door).securing(tls(config.keys.as_ref(), tls::Server::new)?);
     let (now, desk) = watch::channel(admin::Now::default());
     let done = CancellationToken::new();
     let admin = match open_admin(&config, desk, pulse.subscribe(), done.clone()).await {
@@ -93,7 +96,9 @@ async fn open_admin(
         })?;
         let own = addresses(config).into_iter().find(|server| server.seat == config.seat);
         let client = own.map(|own| own.for_clients()).unwrap_or_default();
-        let desk = admin::Desk::new(now, pulse, client);
+        let own = config.keys.as_ref().map(|identity| identity.keys().fingerprint);
+        let security = own.map_or(Security::PLAIN, |key| Security::of(Some(key)));
+        let desk = admin::Desk::new(now, pulse, client, security);
         tasks.spawn(admin::serve(Door::new(listener), desk, stop.clone()));
         tasks.spawn(async move {
             stop.run_until_cancelled(admin::keep()).await;
@@ -185,7 +190,9 @@ impl Life {
         let (passwords, thread) = Passwords::start()
             .map_err(|error| ServeError::Failed(format!("no thread for passwords: {error}")))?;
         let again = self.ready.is_none();
+        let peers = tls(self.config.keys.as_ref(), tls::Peers::new)?;
         let config = node_config(&self.config, &*store, again, self.draining);
+        let config = NodeConfig { peers, ..config };
         let own = CancellationToken::new();
         let node = Node::start(config, Arc::clone(&store), Box::new(replica), own)
             .map_err(|error| ServeError::of_start(error, self.config.peer_listen))?;
@@ -212,6 +219,7 @@ impl Life {
             held: Default::default(),
             counts: Default::default(),
             begun: self.begun,
+            keys: self.config.keys.clone(),
             data: matches!(self.config.store, StoreSpec::Embedded)
                 .then(|| self.config.data.clone()),
             cluster,
@@ -299,6 +307,15 @@ async fn end(shared: Arc<Shared>, tasks: TaskTracker, node: &Node, thread: JoinH
     }
 }
 
+/// What is made of the server's keys, where it has any.
+fn tls<T>(
+    keys: Option<&Arc<Identity>>,
+    make: impl FnOnce(&Arc<Identity>) -> std::io::Result<T>,
+) -> Result<Option<T>, ServeError> {
+    let made = keys.map(make).transpose();
+    made.map_err(|error| ServeError::Failed(format!("TLS cannot be set up: {error}")))
+}
+
 async fn listen(config: &ServerConfig) -> Result<TcpListener, ServeError> {
     let address = config.client_listen;
     TcpListener::bind(address).await.map_err(|error| ServeError::Listen {
@@ -323,6 +340,7 @@ fn node_config(
         seat: config.seat,
         seats: config.seats.clone(),
         listen: config.peer_listen,
+        peers: None,
         incarnation: identity.incarnation,
         raft_id: identity.raft_id,
         rejoin: config.rejoin && !has_joined,

@@ -9,7 +9,8 @@ use crate::chat::command::Command;
 use crate::chat::event::Outcome;
 use crate::limits;
 use crate::raft::SubmitError;
-use crate::wire::conn::{ConnError, FrameReader, FrameWriter, frames};
+use crate::tls::Stream;
+use crate::wire::conn::{ConnError, Reader, Writer, frames};
 use crate::wire::message::{ClientMsg, ServerMsg};
 use crate::wire::{client, log};
 use bytes::Bytes;
@@ -20,8 +21,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
-use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{sleep_until, timeout};
 
@@ -44,8 +43,8 @@ struct Driver {
     shared: Arc<Shared>,
     peer: SocketAddr,
     session: Session,
-    reader: FrameReader<OwnedReadHalf>,
-    writer: FrameWriter<OwnedWriteHalf>,
+    reader: Reader,
+    writer: Writer,
     mailbox: Mailbox,
     questions: FuturesUnordered<BoxFuture<'static, Answer>>,
     permits: Permits,
@@ -56,7 +55,7 @@ struct Driver {
 }
 
 /// Serves a client until it goes or the server stops.
-pub async fn serve(shared: Arc<Shared>, stream: TcpStream, peer: SocketAddr, permits: Permits) {
+pub async fn serve(shared: Arc<Shared>, stream: Stream, peer: SocketAddr, permits: Permits) {
     let Ok((reader, writer)) = frames(stream, limits::FRAME_BEFORE_LOGIN) else { return };
     let now = Instant::now();
     let cluster = cluster_state(&shared.status());

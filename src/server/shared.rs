@@ -8,6 +8,7 @@ use super::session::Setup;
 use crate::raft::NodeStatus;
 use crate::raft::node::Node;
 use crate::store::Store;
+use crate::tls::Identity;
 use crate::wire::message::{ClusterState, ServerAddress};
 use crate::wire::statement::MemberView;
 use std::path::PathBuf;
@@ -43,6 +44,8 @@ pub struct Shared {
     pub counts: Counts,
     /// When this process started.
     pub begun: Instant,
+    /// This server's keys, where connections are encrypted.
+    pub keys: Option<Arc<Identity>>,
     /// Where data is on a disk of this machine.
     pub data: Option<PathBuf>,
     /// Who leads; changes only when it does.

@@ -13,7 +13,7 @@ use crate::raft::Seat;
 use crate::store::Store;
 use crate::store::memory::Memory;
 use crate::wire::client::{decode_server, encode_client};
-use crate::wire::conn::{FrameReader, FrameWriter, frames};
+use crate::wire::conn::{Reader, Writer, frames};
 use crate::wire::message::{
     ClientMsg, Credentials, Cursor, Fetch, Hello, MarkEntry, Purpose, Ready, SendRun, ServerMsg,
 };
@@ -22,7 +22,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -54,6 +53,7 @@ fn config(own: u8, seat: u8, n: u8, store: Arc<dyn Store>) -> ServerConfig {
         client_listen: address(24_101),
         peer_listen: address(24_201),
         admin_listen: None,
+        keys: None,
         discovery_port: None,
         data: std::path::PathBuf::new(),
         store: StoreSpec::Open(store),
@@ -86,8 +86,8 @@ impl Running {
 
 /// One connection.
 struct Wire {
-    reader: FrameReader<OwnedReadHalf>,
-    writer: FrameWriter<OwnedWriteHalf>,
+    reader: Reader,
+    writer: Writer,
 }
 
 impl Wire {

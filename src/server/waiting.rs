@@ -104,8 +104,9 @@ async fn serve(
         // Who finds no place is not told: it finds another server.
         let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
         let (known, stop) = (known.subscribe(), stop.clone());
+        let door = door.clone();
         tasks.spawn(async move {
-            let told = timeout(limits::LOGIN_TIME, receive(stream, known));
+            let told = timeout(limits::LOGIN_TIME, receive(door, stream, known));
             if let Some(Ok(Err(error))) = stop.run_until_cancelled(told).await {
                 tracing::debug!(%peer, %error, "a client's connection ended");
             }
@@ -114,7 +115,12 @@ async fn serve(
     }
 }
 
-async fn receive(stream: TcpStream, known: watch::Receiver<Status>) -> Result<(), ConnError> {
+async fn receive(
+    door: Door,
+    stream: TcpStream,
+    known: watch::Receiver<Status>,
+) -> Result<(), ConnError> {
+    let stream = door.secured(stream).await?;
     let (mut reader, mut writer) = frames(stream, limits::FRAME_BEFORE_LOGIN)?;
     while let Some(frame) = reader.next().await? {
         let answer = answer(&decode_client(frame)?, &known.borrow());

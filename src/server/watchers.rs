@@ -50,7 +50,8 @@ pub async fn discovery(shared: Arc<Shared>, port: u16) {
         let leader = shared.address(shared.setup.seat)?;
         let cluster_name = shared.setup.cluster_name.clone();
         let members = shared.servers();
-        Some(Told { cluster_name, cluster, generation, leader, members })
+        let keys = shared.keys.as_ref().map(|identity| identity.keys());
+        Some(Told { cluster_name, cluster, generation, leader, members, keys })
     };
     answer::run(port, told, shared.stop.clone()).await;
 }

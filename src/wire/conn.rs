@@ -6,14 +6,14 @@ use super::WireError;
 use super::frame::Decoder;
 use super::outgoing::Outgoing;
 use crate::limits;
+use crate::tls::{ReadHalf, Stream, WriteHalf};
 use bytes::{Buf, Bytes};
 use std::future::poll_fn;
 use std::io;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
+use std::task::Poll;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 /// Why a connection gives no more frames.
 #[derive(Debug, thiserror::Error)]
@@ -24,21 +24,39 @@ pub enum ConnError {
     /// The stream ended within a frame: the connection is lost.
     #[error("the connection ended within a message")]
     Truncated,
+    /// What came is TLS: connect again with it.
+    #[error("the other side speaks TLS: use it without --insecure-plain")]
+    Encrypted,
     /// The other side breaks the rules: close, and do not trust the rest.
     #[error(transparent)]
     Wire(#[from] WireError),
 }
 
-/// Frames of a TCP connection, each way. Small frames leave at once (no Nagle).
+/// A TLS alert read as the length of a frame: content type 21, version 3 (RFC 8446, section 5.1).
+const ALERT: std::ops::Range<usize> = 0x1503_0000..0x1504_0000;
+
+impl ConnError {
+    fn of_frame(error: WireError) -> Self {
+        match error {
+            WireError::TooLong { length, .. } if ALERT.contains(&length) => Self::Encrypted,
+            error => Self::Wire(error),
+        }
+    }
+}
+
+/// What comes over a connection.
+pub type Reader = FrameReader<ReadHalf>;
+/// What goes over a connection.
+pub type Writer = FrameWriter<WriteHalf>;
+
+/// Frames of a connection, each way. Small frames leave at once (no Nagle).
 ///
 /// # Errors
 /// Where the socket refuses the option.
-pub fn frames(
-    stream: TcpStream,
-    limit: usize,
-) -> io::Result<(FrameReader<OwnedReadHalf>, FrameWriter<OwnedWriteHalf>)> {
-    stream.set_nodelay(true)?;
-    let (read, write) = stream.into_split();
+pub fn frames(stream: impl Into<Stream>, limit: usize) -> io::Result<(Reader, Writer)> {
+    let stream = stream.into();
+    stream.socket().set_nodelay(true)?;
+    let (read, write) = stream.split();
     Ok((FrameReader::new(read, limit), FrameWriter::new(write)))
 }
 
@@ -66,7 +84,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
     /// See [`ConnError`]; after any of them the connection must be closed.
     pub async fn next(&mut self) -> Result<Option<Bytes>, ConnError> {
         loop {
-            if let Some(payload) = self.decoder.next()? {
+            if let Some(payload) = self.decoder.next().map_err(ConnError::of_frame)? {
                 return Ok(Some(payload));
             }
             if self.read_some().await? == 0 {
@@ -104,12 +122,14 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
 pub struct FrameWriter<W> {
     inner: W,
     out: Outgoing,
+    /// The stream has taken bytes that it may still hold: one that encrypts does.
+    dirty: bool,
 }
 
 impl<W: AsyncWrite + Unpin> FrameWriter<W> {
     /// Writes to `inner`.
     pub fn new(inner: W) -> Self {
-        Self { inner, out: Outgoing::default() }
+        Self { inner, out: Outgoing::default(), dirty: false }
     }
 
     /// Queues a payload as a frame; the length is put in front here. Nothing is written yet:
@@ -123,27 +143,44 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
         self.out.push_shared(payload);
     }
 
-    /// Bytes queued and not yet taken by the stream.
+    /// Bytes queued and not yet taken by the stream; 1 where it took all and may still hold some.
     #[must_use]
     pub fn pending(&self) -> usize {
-        self.out.remaining()
+        self.out.remaining().max(usize::from(self.dirty))
     }
 
     /// Writes what the stream takes at once, or waits until it takes some; returns how many
-    /// bytes. Ready at once, with 0, when nothing is queued: guard it in `select!` with
+    /// bytes. Ready at once, with 0, when nothing is pending: guard it in `select!` with
     /// `if writer.pending() > 0`. Cancel-safe.
     ///
     /// # Errors
     /// When the connection is lost.
     pub async fn flush_some(&mut self) -> io::Result<usize> {
-        if !self.out.has_remaining() {
-            return Ok(0);
+        if self.out.has_remaining() {
+            let written = self.inner.write_buf(&mut self.out).await?;
+            if written == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            self.dirty = true;
+            self.push_through().await?;
+            return Ok(written);
         }
-        let written = self.inner.write_buf(&mut self.out).await?;
-        if written == 0 {
-            return Err(io::ErrorKind::WriteZero.into());
+        if self.dirty {
+            self.inner.flush().await?;
+            self.dirty = false;
         }
-        Ok(written)
+        Ok(0)
+    }
+
+    /// Flushes as far as that goes without waiting.
+    async fn push_through(&mut self) -> io::Result<()> {
+        let Self { inner, dirty, .. } = self;
+        poll_fn(|cx| {
+            let flushed = Pin::new(&mut *inner).poll_flush(cx)?;
+            *dirty = flushed.is_pending();
+            Poll::Ready(Ok(()))
+        })
+        .await
     }
 
     /// Writes everything that is queued. Cancel-safe: what was not written stays queued.
@@ -151,8 +188,10 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
     /// # Errors
     /// When the connection is lost.
     pub async fn flush_all(&mut self) -> io::Result<()> {
-        while self.flush_some().await? > 0 {}
-        self.inner.flush().await
+        while self.pending() > 0 {
+            self.flush_some().await?;
+        }
+        Ok(())
     }
 
     /// Writes everything that is queued and ends this direction.

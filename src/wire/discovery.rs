@@ -5,6 +5,7 @@ use super::message::ServerAddress;
 use super::{WireError, convert, pb};
 use crate::chat::ids::ClusterId;
 use crate::limits;
+use crate::tls::{self, Fingerprint, Hint};
 use bytes::Bytes;
 use prost::Message;
 
@@ -45,9 +46,14 @@ pub struct Answer {
     pub leader: ServerAddress,
     /// All servers, as many as fit.
     pub members: Vec<ServerAddress>,
-    /// Empty before TLS.
-    pub signature: Bytes,
+    /// The authority that vouches for the leader, which signed the answer: computed when it is
+    /// read. `None` where there is no valid signature.
+    pub signer: Option<Fingerprint>,
 }
+
+/// Key and length of an answer's signature, in bytes: it comes last, and signs what is before.
+const SIGNATURE_HEAD: [u8; 3] = [0x42, 0xc0, 0x01];
+const SIGNATURE: usize = SIGNATURE_HEAD.len() + tls::SIGNATURE_BYTES;
 
 /// A question of exactly [`limits::QUESTION_BYTES`].
 #[must_use]
@@ -71,10 +77,10 @@ pub fn encode_question(question: &Question) -> Bytes {
 /// Reads a question.
 ///
 /// # Errors
-/// What is wrong with it. One that is shorter than [`limits::QUESTION_BYTES`] gets no answer:
+/// What is wrong with it. One that is shorter than [`limits::QUESTION_LEAST`] gets no answer:
 /// it could make others receive more than was sent.
 pub fn decode_question(datagram: &[u8]) -> Result<Question, WireError> {
-    if datagram.len() < limits::QUESTION_BYTES {
+    if datagram.len() < limits::QUESTION_LEAST {
         return Err(WireError::Field("padding"));
     }
     let q: pb::Question = convert::read(Bytes::copy_from_slice(datagram))?;
@@ -86,12 +92,13 @@ pub fn decode_question(datagram: &[u8]) -> Result<Question, WireError> {
     Ok(Question { version: q.version, nonce: convert::fixed(&q.nonce, "nonce")?, purpose })
 }
 
-/// An answer of at most `max` bytes, the length of the question. Members are left out from the
-/// end until it fits; the leader never is.
+/// An answer of at most `max` bytes, the length of the question, signed where there is something
+/// to sign with. Members are left out from the end until it fits; the leader never is.
 ///
 /// # Errors
 /// [`WireError::TooLong`] if it does not fit without any member.
-pub fn encode_answer(answer: &Answer, max: usize) -> Result<Bytes, WireError> {
+pub fn encode_answer(answer: &Answer, max: usize, hint: Option<&Hint>) -> Result<Bytes, WireError> {
+    let max = max.saturating_sub(hint.map_or(0, |_| SIGNATURE));
     let mut message = pb::Answer {
         version: answer.version,
         nonce: convert::bytes(&answer.nonce),
@@ -100,30 +107,39 @@ pub fn encode_answer(answer: &Answer, max: usize) -> Result<Bytes, WireError> {
         generation: answer.generation,
         leader: Some((&answer.leader).into()),
         members: convert::each(&answer.members),
-        signature: answer.signature.clone(),
+        signature: Bytes::new(),
     };
     while message.encoded_len() > max {
         if message.members.pop().is_none() {
             return Err(WireError::TooLong { length: message.encoded_len(), limit: max });
         }
     }
-    Ok(convert::write(&message))
+    let text = convert::write(&message);
+    Ok(match hint {
+        None => text,
+        Some(hint) => [&text[..], &SIGNATURE_HEAD, &hint.sign(&text)].concat().into(),
+    })
 }
 
-/// Reads an answer.
+/// Reads an answer, and whose word it is.
 ///
 /// # Errors
 /// What is wrong with it.
 pub fn decode_answer(datagram: &[u8]) -> Result<Answer, WireError> {
     let a: pb::Answer = convert::read(Bytes::copy_from_slice(datagram))?;
+    let leader: ServerAddress = convert::need(a.leader, "leader")?.try_into()?;
+    let signed = datagram.len().checked_sub(SIGNATURE).map(|length| datagram.split_at(length));
+    let signer = signed.and_then(|(text, last)| {
+        Hint::verify(text, leader.seat, last.strip_prefix(&SIGNATURE_HEAD)?)
+    });
     Ok(Answer {
         version: a.version,
         nonce: convert::fixed(&a.nonce, "nonce")?,
         cluster_name: a.cluster_name,
         cluster: convert::cluster(&a.cluster)?,
         generation: a.generation,
-        leader: convert::need(a.leader, "leader")?.try_into()?,
+        leader,
         members: convert::all(a.members)?,
-        signature: Bytes::copy_from_slice(&a.signature),
+        signer,
     })
 }

@@ -8,7 +8,7 @@ use super::discovery::{
     Answer, Purpose, Question, decode_answer, decode_question, encode_answer, encode_question,
 };
 use super::log::{decode_command, encode_command};
-use super::message::{ClientMsg, SendRun, ServerMsg};
+use super::message::{ClientMsg, SendRun, ServerAddress, ServerMsg};
 use super::record::{Row, Table};
 use super::stored::{
     decode_mark, decode_runs, encode_mark, encode_runs, history_key, next_hash,
@@ -21,10 +21,12 @@ use crate::chat::message::{Body, Run};
 use crate::chat::scripts::{log, seeds};
 use crate::chat::state::State;
 use crate::limits;
+use crate::tls::{Authority, NodeKeys};
 use bytes::Bytes;
 use rand::Rng;
 use rand::rngs::StdRng;
 use std::collections::BTreeMap;
+use std::time::SystemTime;
 
 #[test]
 fn everything_comes_back_as_it_was_written() {
@@ -296,7 +298,11 @@ fn the_hash_tells_rows_apart_however_they_are_cut() {
 
 #[test]
 fn a_question_is_padded_and_an_answer_is_never_longer() {
-    seeds(1000, |rng| {
+    let authority = Authority::make("west", SystemTime::now()).unwrap();
+    let text = authority.node(3, SystemTime::now(), 9).unwrap();
+    let keys = NodeKeys::parse(&text, 3).unwrap();
+    seeds(500, |rng| {
+        let signed: bool = rng.random();
         let purpose = if rng.random() { Purpose::Client } else { Purpose::Cluster };
         let question = Question { version: random::small(rng), nonce: rng.random(), purpose };
         let asked = encode_question(&question);
@@ -310,17 +316,26 @@ fn a_question_is_padded_and_an_answer_is_never_longer() {
             cluster_name: "west".to_owned(),
             cluster: random::cluster(rng),
             generation: random::number(rng),
-            leader: random::addresses(rng, 1).remove(0),
+            leader: ServerAddress { seat: 3, ..random::addresses(rng, 1).remove(0) },
             members: random::addresses(rng, count),
-            signature: Bytes::new(),
+            signer: None,
         };
-        let told = encode_answer(&answer, asked.len()).unwrap();
+        let keys = signed.then_some(&keys);
+        let answer = Answer { signer: keys.map(|keys| keys.fingerprint), ..answer };
+        let told = encode_answer(&answer, asked.len(), keys.map(|k| &k.hint)).unwrap();
         assert!(told.len() <= asked.len());
         let got = decode_answer(&told).unwrap();
         let fitting = answer.members[..got.members.len()].to_vec();
         assert_eq!(got, Answer { members: fitting, ..answer.clone() });
+        let mut bent = told.to_vec();
+        bent[rng.random_range(0..told.len())] ^= 1 << rng.random_range(0..8);
+        let signer = decode_answer(&bent).ok().and_then(|answer| answer.signer);
+        assert!(signer.is_none() || signer != answer.signer);
         let dropped = got.members.len() < answer.members.len();
         assert!(!dropped || told.len() + 80 > asked.len(), "a member was left out for nothing");
-        assert!(matches!(encode_answer(&answer, 20), Err(WireError::TooLong { limit: 20, .. })));
+        assert!(matches!(
+            encode_answer(&answer, 20, None),
+            Err(WireError::TooLong { limit: 20, .. })
+        ));
     });
 }

@@ -1,6 +1,6 @@
 //! What operators type to run a cluster. It must not know what is done.
 
-use crate::cli::args::TargetArgs;
+use crate::cli::args::{TargetArgs, TrustArgs};
 use crate::config::units::duration;
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
@@ -130,6 +130,9 @@ pub struct DrainArgs {
     /// How long to wait
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
     pub timeout: Duration,
+    /// Whom to trust.
+    #[command(flatten)]
+    pub trust: TrustArgs,
     /// How it is asked for.
     #[command(flatten)]
     pub order: OrderArgs,
@@ -147,4 +150,7 @@ pub struct HealthArgs {
     /// How long it may take to answer
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = duration)]
     pub timeout: Duration,
+    /// Whom to trust.
+    #[command(flatten)]
+    pub trust: TrustArgs,
 }

@@ -77,11 +77,12 @@ pub async fn drain(args: &DrainArgs, on: bool) -> Outcome {
     if !(on && args.wait) || args.order.dry_run {
         return Ok(end);
     }
-    let target =
-        crate::cli::args::TargetArgs { nodes: args.order.admin.nodes.clone(), node: Vec::new() };
+    let (nodes, trust) = (args.order.admin.nodes.clone(), args.trust.clone());
+    let target = crate::cli::args::TargetArgs { nodes, node: Vec::new(), trust };
+    let security = target.security()?;
     let until = Instant::now() + args.timeout;
     loop {
-        let rows = ask_all(targets(&target)?, PATIENCE, None).await;
+        let rows = ask_all(targets(&target)?, PATIENCE, None, security).await;
         let own = rows.iter().filter_map(Row::fresh).find(|s| s.seat == args.seat);
         let left = match own {
             Some(s) if s.draining && s.sessions == 0 && s.role != "leader" => {

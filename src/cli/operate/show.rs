@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// # Errors
 /// A `nodes.conf` with mistakes, or an output that is gone.
 pub async fn member_list(target: &TargetArgs, as_json: bool) -> Outcome {
-    let rows = ask_all(targets(target)?, PATIENCE, None).await;
+    let rows = ask_all(targets(target)?, PATIENCE, None, target.security()?).await;
     let Some(newest) = furthest(&rows) else { return nobody(&rows) };
     let answers = |id: u64| rows.iter().filter_map(Row::fresh).find(|s| s.raft_id == id);
     if as_json {
@@ -75,7 +75,7 @@ pub async fn member_list(target: &TargetArgs, as_json: bool) -> Outcome {
 /// # Errors
 /// A `nodes.conf` with mistakes, or an output that is gone.
 pub async fn leader_show(target: &TargetArgs) -> Outcome {
-    let rows = ask_all(targets(target)?, PATIENCE, None).await;
+    let rows = ask_all(targets(target)?, PATIENCE, None, target.security()?).await;
     let judgement = judge(&rows);
     let leader = judgement.leader.and_then(|place| rows.get(place));
     if let Some((row, status)) = leader.and_then(|row| Some((row, row.fresh()?))) {
@@ -97,9 +97,9 @@ pub async fn leader_show(target: &TargetArgs) -> Outcome {
 /// A `nodes.conf` with mistakes, or an output that is gone.
 pub async fn health(args: &HealthArgs) -> Outcome {
     let node = args.node.iter().cloned().collect();
-    let target = TargetArgs { nodes: args.nodes.clone(), node };
+    let target = TargetArgs { nodes: args.nodes.clone(), node, trust: args.trust.clone() };
     let Some(address) = targets(&target)?.into_iter().next() else { return Ok(End::NoAnswer) };
-    let row = ask(address, args.timeout, None).await;
+    let row = ask(address, args.timeout, None, target.security()?).await;
     let Some(status) = row.fresh() else {
         let why = row.error.as_ref().map_or("no answer", |(_, text)| text.as_str());
         let check = Check::new("answer", false, format!("{}: {}", row.addr, printable(why)));

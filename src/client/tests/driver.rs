@@ -4,6 +4,7 @@ use super::model::{Cluster, cut};
 use crate::chat::command::Target;
 use crate::chat::ids::ConversationId;
 use crate::chat::message::Body;
+use crate::client::security::Security;
 use crate::client::{
     Account, Client, ClientConfig, ClientError, ClientEvent, Connection, Finding, status,
 };
@@ -22,6 +23,11 @@ use tokio::sync::mpsc::Receiver;
 use tokio::time::{Instant, timeout};
 
 const SOON: Duration = Duration::from_secs(20);
+
+/// A server that the user names.
+fn named(server: String) -> Finding {
+    Finding { servers: vec![server], security: Security::PLAIN, ..Finding::default() }
+}
 
 /// A server with one listener, which says that it leads.
 struct Server {
@@ -100,7 +106,7 @@ impl Server {
     fn config(&self) -> ClientConfig {
         let at = SocketAddr::new(self.address.host.parse().unwrap(), self.address.client);
         ClientConfig {
-            finding: Finding { servers: vec![at.to_string()], ..Finding::default() },
+            finding: named(at.to_string()),
             account: Account { name: "alice".into(), password: Some("pw".into()), register: true },
             state_dir: None,
             device: Some(super::model::ALICE),
@@ -261,18 +267,18 @@ async fn a_program_that_takes_nothing_holds_its_server_back_and_loses_nothing() 
 async fn the_state_of_a_node_is_asked_without_a_login() {
     let server = Server::start().await;
     let at = format!("127.0.0.1:{}", server.address.client);
-    assert_eq!(status::status(&at, SOON).await.unwrap().seat, 7);
+    assert_eq!(status::status(&at, SOON, Security::PLAIN).await.unwrap().seat, 7);
     server.dead.store(true, Ordering::SeqCst);
-    let silent = status::status(&at, Duration::from_millis(200)).await;
+    let silent = status::status(&at, Duration::from_millis(200), Security::PLAIN).await;
     assert!(silent.is_err());
-    assert!(status::status("127.0.0.1:1", SOON).await.is_err());
+    assert!(status::status("127.0.0.1:1", SOON, Security::PLAIN).await.is_err());
 }
 
 #[tokio::test]
 async fn without_a_server_a_client_says_why_it_waits_and_keeps_its_messages() {
     let state = tempfile::tempdir().unwrap();
     let server = Server::start().await;
-    let nowhere = Finding { servers: vec!["127.0.0.1:1".into()], ..Finding::default() };
+    let nowhere = named("127.0.0.1:1".into());
     let config = ClientConfig {
         finding: nowhere,
         state_dir: Some(state.path().into()),

@@ -19,12 +19,13 @@ enum Kind {
 }
 
 /// Every key, and how it is written; a dot stands for a table.
-const TABLE: [(&str, Kind); 13] = [
+const TABLE: [(&str, Kind); 14] = [
     ("node", Kind::Number),
     ("nodes", Kind::Text),
     ("data", Kind::Text),
     ("store", Kind::Text),
     ("store_file", Kind::Text),
+    ("keys", Kind::Text),
     ("insecure_plain", Kind::Switch),
     ("admin", Kind::Text),
     ("shutdown_grace", Kind::Amount),

@@ -145,7 +145,9 @@ pub struct Settings {
     pub data: Option<Given<PathBuf>>,
     /// Where data is kept.
     pub store: Option<Given<StoreUrl>>,
-    /// Serve other machines without encryption.
+    /// The directory of this server's keys.
+    pub keys: Option<Given<PathBuf>>,
+    /// Connections are not encrypted.
     pub insecure_plain: Given<bool>,
     /// Where to listen for probes; `Some` of a value `None`: nowhere.
     pub admin: Option<Given<Option<SocketAddr>>>,
@@ -217,6 +219,7 @@ fn read(layers: &mut Layers, sources: &Sources) -> Settings {
         nodes: layers.path("nodes"),
         data: layers.path("data"),
         store: store(layers, sources),
+        keys: layers.path("keys"),
         insecure_plain: layers
             .take("insecure_plain", switch)
             .unwrap_or_else(|| Given::default_of(false)),

@@ -22,12 +22,13 @@ fn complaints(sources: &Sources) -> Vec<String> {
 }
 
 /// A valid value of every key in the file, the environment and a flag, all different.
-const VALUES: [(&str, [&str; 3]); 13] = [
+const VALUES: [(&str, [&str; 3]); 14] = [
     ("node", ["1", "2", "3"]),
     ("nodes", ["\"/a\"", "/b", "/c"]),
     ("data", ["\"/a\"", "/b", "/c"]),
     ("store", ["\"mongodb://a\"", "mongodb://b", "mongodb://c"]),
     ("store_file", ["", "", ""]),
+    ("keys", ["\"/a\"", "/b", "/c"]),
     ("insecure_plain", ["true", "false", "true"]),
     ("admin", ["\"127.0.0.1:1\"", "127.0.0.1:2", "off"]),
     ("shutdown_grace", ["\"1s\"", "2m", "3h"]),
@@ -53,6 +54,7 @@ fn value(settings: &Settings, key: &str) -> (String, Origin) {
             StoreUrl::Mongo(url) => url,
             StoreUrl::Embedded => "embedded".to_owned(),
         }),
+        "keys" => path(&settings.keys),
         "insecure_plain" => of(&settings.insecure_plain, |on| on.to_string()),
         "admin" => of(settings.admin.as_ref().unwrap(), |address| {
             address.map_or("off".to_owned(), |address| address.to_string())

@@ -6,14 +6,13 @@ use super::hello::Ends;
 use super::link::{Arrival, Link, LinkError, Question, cost};
 use super::{CallError, Handler};
 use crate::limits::{FRAME_PEER, PEER_CALLS, PEER_CONTROL_HANDLERS, PEER_FRAGMENT};
-use crate::wire::conn::{ConnError, FrameReader, FrameWriter};
+use crate::wire::conn::{ConnError, Reader, Writer};
 use crate::wire::peer::{Lane, MessageKind, PeerFrame, PeerHello};
 use bytes::Bytes;
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -200,7 +199,7 @@ impl Connection {
         ended
     }
 
-    async fn read(&self, mut frames: FrameReader<OwnedReadHalf>) -> Ended {
+    async fn read(&self, mut frames: Reader) -> Ended {
         loop {
             let dead_at = self.lock().link.dead_at();
             match tokio::time::timeout_at(dead_at.into(), frames.next()).await {
@@ -239,7 +238,7 @@ impl Connection {
         Ok(())
     }
 
-    async fn write(&self, mut to: FrameWriter<OwnedWriteHalf>) -> std::io::Error {
+    async fn write(&self, mut to: Writer) -> std::io::Error {
         loop {
             let next_ping = self.fill(&mut to);
             if to.pending() == 0 {
@@ -254,7 +253,7 @@ impl Connection {
     }
 
     /// Takes frames up to about one fragment: more would only delay what is more urgent.
-    fn fill(&self, to: &mut FrameWriter<OwnedWriteHalf>) -> Instant {
+    fn fill(&self, to: &mut Writer) -> Instant {
         let now = Instant::now();
         let mut state = self.lock();
         while to.pending() < PEER_FRAGMENT {

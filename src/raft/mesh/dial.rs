@@ -7,7 +7,9 @@ use crate::limits::{
     FRAME_BEFORE_LOGIN, PEER_BACKOFF_MAX, PEER_BACKOFF_MIN, PEER_CONNECT, PEER_FRAGMENT,
     PEER_HELLO, PEER_ORPHAN,
 };
+use crate::tls::Stream;
 use crate::wire::conn;
+use crate::wire::peer::PeerHello;
 use std::io::{Error, ErrorKind};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -47,14 +49,32 @@ async fn once(
     let address = known.get(attempt % known.len().max(1)).copied();
     let address = address.ok_or_else(|| Error::new(ErrorKind::NotFound, "unknown host"))?;
     let stream = timeout(PEER_CONNECT, TcpStream::connect(address)).await.map_err(late)??;
-    let mut ends = prepare(stream)?;
-    let ours = (company.hello)(seat);
-    let judge = |theirs: &_| company.judge(seat, theirs, When::Connecting);
-    let theirs = hello::greet(&mut ends, &ours, &judge);
-    let theirs = timeout(PEER_HELLO, theirs).await.map_err(late)??;
+    prepare(&stream)?;
+    let agreed = timeout(PEER_HELLO, agree(company, seat, stream));
+    let (ends, theirs) = agreed.await.map_err(late)??;
     let number = company.shared.number();
     door::serve(company, theirs, number, ends).await;
     Ok(())
+}
+
+/// Both prove who they are and agree to talk.
+async fn agree(
+    company: &Company,
+    seat: u32,
+    stream: TcpStream,
+) -> Result<(Ends, PeerHello), HelloError> {
+    let stream = match &company.peers {
+        None => Stream::from(stream),
+        Some(peers) => {
+            let proved = peers.connect(stream, seat).await;
+            proved.map_err(|error| HelloError::unproved(error, seat, &format!("node {seat}")))?
+        }
+    };
+    let mut ends = conn::frames(stream, FRAME_BEFORE_LOGIN)?;
+    let ours = (company.hello)(seat);
+    let judge = |theirs: &_| company.judge(seat, theirs, When::Connecting);
+    let theirs = hello::greet(&mut ends, &ours, &judge).await?;
+    Ok((ends, theirs))
 }
 
 /// Looks the host up; what was known stays where that takes long or fails.
@@ -79,8 +99,8 @@ fn back_off(attempt: usize, chance: f64) -> Duration {
 
 /// What lies in the kernel unsent cannot be overtaken, so it shall be little; and what is
 /// sent to a dead server shall not stay there for minutes.
-pub(super) fn prepare(stream: TcpStream) -> std::io::Result<Ends> {
-    let socket = socket2::SockRef::from(&stream);
+pub(super) fn prepare(stream: &TcpStream) -> std::io::Result<()> {
+    let socket = socket2::SockRef::from(stream);
     #[cfg(target_os = "linux")]
     {
         socket.set_tcp_notsent_lowat(u32::try_from(PEER_FRAGMENT).unwrap_or(u32::MAX))?;
@@ -88,7 +108,7 @@ pub(super) fn prepare(stream: TcpStream) -> std::io::Result<Ends> {
     }
     #[cfg(not(target_os = "linux"))]
     socket.set_send_buffer_size(2 * PEER_FRAGMENT)?;
-    conn::frames(stream, FRAME_BEFORE_LOGIN)
+    Ok(())
 }
 
 #[cfg(test)]

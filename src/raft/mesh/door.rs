@@ -4,8 +4,11 @@
 use super::connection::{Connection, Serving};
 use super::hello::{self, Ends, HelloError};
 use super::{Company, When, dial};
-use crate::limits::{PEER_BACKOFF_MIN, PEER_SILENCE, PEER_STRANGERS};
+use crate::limits::{FRAME_BEFORE_LOGIN, PEER_BACKOFF_MIN, PEER_SILENCE, PEER_STRANGERS};
+use crate::tls::Stream;
+use crate::wire::conn;
 use crate::wire::peer::PeerHello;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -21,7 +24,7 @@ pub(super) async fn keep(company: Company, listener: TcpListener) {
                 let number = company.shared.number();
                 let guests = company.clone();
                 company.spawn(async move {
-                    if let Err(error) = let_in(&guests, stream, number, place).await {
+                    if let Err(error) = let_in(&guests, (stream, from), number, place).await {
                         tracing::debug!(%from, %error, "a connection was not let in");
                         guests.note(error);
                     }
@@ -37,24 +40,46 @@ pub(super) async fn keep(company: Company, listener: TcpListener) {
 
 async fn let_in(
     company: &Company,
-    stream: TcpStream,
+    (stream, from): (TcpStream, SocketAddr),
     number: u64,
     place: OwnedSemaphorePermit,
 ) -> Result<(), HelloError> {
-    let mut ends = dial::prepare(stream)?;
+    dial::prepare(&stream)?;
+    let agreed = tokio::time::timeout(PEER_SILENCE, agree(company, stream, from));
+    let (ends, theirs) =
+        agreed.await.map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))??;
+    drop(place);
+    serve(company, theirs, number, ends).await;
+    Ok(())
+}
+
+/// Both prove who they are and agree to talk.
+async fn agree(
+    company: &Company,
+    stream: TcpStream,
+    from: SocketAddr,
+) -> Result<(Ends, PeerHello), HelloError> {
+    let stream = match &company.peers {
+        None => Stream::from(stream),
+        Some(peers) => {
+            let proved = peers.accept(stream).await;
+            let who = format!("who connected from {}", from.ip());
+            proved.map_err(|error| HelloError::unproved(error, 0, &who))?
+        }
+    };
+    let proof = stream.proof();
+    let mut ends = conn::frames(stream, FRAME_BEFORE_LOGIN)?;
     let judge = |theirs: &PeerHello| {
+        if !proof.is_node(theirs.seat) {
+            return Err(format!("its certificate is not of node {}", theirs.seat));
+        }
         if theirs.seat > company.shared.seat {
             return Err("the lower seat dials".to_owned());
         }
         company.judge(theirs.seat, theirs, When::Connecting)
     };
-    let theirs = hello::welcome(&mut ends, &*company.hello, &judge);
-    let theirs = tokio::time::timeout(PEER_SILENCE, theirs)
-        .await
-        .map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))??;
-    drop(place);
-    serve(company, theirs, number, ends).await;
-    Ok(())
+    let theirs = hello::welcome(&mut ends, &*company.hello, &judge).await?;
+    Ok((ends, theirs))
 }
 
 /// Makes it the connection with that server, until it ends.

@@ -4,12 +4,12 @@
 //! up. Either side's hello may say in `refusal` why it will not talk, and ends the
 //! connection. It must not know what comes after.
 
-use crate::wire::conn::{ConnError, FrameReader, FrameWriter};
+use crate::tls;
+use crate::wire::conn::{ConnError, Reader, Writer};
 use crate::wire::peer::PeerHello;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 /// The two directions of a connection.
-pub(super) type Ends = (FrameReader<OwnedReadHalf>, FrameWriter<OwnedWriteHalf>);
+pub(super) type Ends = (Reader, Writer);
 
 /// Whether this server will talk to one that says such a hello.
 pub(super) type Judge<'a> = &'a (dyn Fn(&PeerHello) -> Result<(), String> + Send + Sync);
@@ -34,6 +34,17 @@ pub(super) enum HelloError {
 }
 
 impl HelloError {
+    /// `who` was to prove that it is a server of this cluster (the one at `seat`, if not 0).
+    pub(super) fn unproved(error: std::io::Error, seat: u32, who: &str) -> Self {
+        match tls::distrust(&error) {
+            Some(why) => Self::ByUs {
+                seat,
+                reason: format!("{who} does not prove to be of this cluster: {why}"),
+            },
+            None => Self::Io(error),
+        }
+    }
+
     /// The same, about the server that was dialled, whoever it claims to be.
     pub(super) fn about(self, seat: u32) -> Self {
         match self {
@@ -112,13 +123,25 @@ async fn verdict(
     Err(HelloError::ByUs { seat: theirs.seat, reason })
 }
 
+/// The other side ended the connection: since our certificate is none for it, for one.
+fn refused_by(error: std::io::Error) -> HelloError {
+    match tls::distrust(&error) {
+        Some(why) => HelloError::ByThem { seat: 0, reason: format!("it does not trust us: {why}") },
+        None => HelloError::Io(error),
+    }
+}
+
 async fn say((_, to): &mut Ends, hello: &PeerHello) -> Result<(), HelloError> {
     to.push(&hello.encode());
     Ok(to.flush_all().await?)
 }
 
 async fn hear((from, _): &mut Ends) -> Result<PeerHello, HelloError> {
-    let payload = from.next().await?.ok_or(HelloError::Closed)?;
+    let payload = match from.next().await {
+        Ok(payload) => payload.ok_or(HelloError::Closed)?,
+        Err(ConnError::Io(error)) => return Err(refused_by(error)),
+        Err(error) => return Err(error.into()),
+    };
     let hello = PeerHello::decode(&payload).map_err(ConnError::Wire)?;
     match hello.refusal {
         Some(reason) => Err(HelloError::ByThem { seat: hello.seat, reason }),

@@ -25,6 +25,7 @@ mod review;
 mod tests;
 
 use super::Seat;
+use crate::tls::Peers;
 use crate::wire::peer::{MessageKind, PeerHello};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -47,6 +48,8 @@ pub struct MeshConfig {
     pub seats: Vec<Seat>,
     /// Where to listen for the lower seats.
     pub listen: SocketAddr,
+    /// Makes connections that prove who is who; `None`: plain ones, that prove nothing.
+    pub peers: Option<Peers>,
 }
 
 /// Makes the hello for the server of a seat, also for a seat that is not in the
@@ -150,6 +153,7 @@ struct Company {
     hello: MakeHello,
     accept: Accept,
     handler: Arc<dyn Handler>,
+    peers: Option<Peers>,
 }
 
 impl Mesh {
@@ -179,7 +183,8 @@ impl Mesh {
             tasks: TaskTracker::new(),
             shutdown,
         });
-        let company = Company { shared: Arc::clone(&shared), hello, accept, handler };
+        let peers = config.peers;
+        let company = Company { shared: Arc::clone(&shared), hello, accept, handler, peers };
         company.spawn(door::keep(company.clone(), listener));
         company.spawn(review::keep(company.clone()));
         let (seats, wanted) = watch::channel(others.collect::<Vec<_>>());
@@ -383,7 +388,10 @@ impl Shared {
             return;
         }
         let who = if by_us { "this server refuses" } else { "this server is refused by" };
-        tracing::warn!(seat, reason = %refusal.reason, "{who} node {seat}");
+        match seat {
+            0 => tracing::warn!(reason = %refusal.reason, "{who} a stranger"),
+            seat => tracing::warn!(seat, reason = %refusal.reason, "{who} node {seat}"),
+        }
         self.refusals.send_modify(|all| drop(all.insert(known, refusal)));
     }
 }

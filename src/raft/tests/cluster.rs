@@ -149,6 +149,7 @@ impl Cluster {
             seat,
             seats: self.seats.clone(),
             listen: format!("{}:{}", own.host, own.peer).parse().unwrap(),
+            peers: None,
             incarnation: store.identity().incarnation,
             raft_id: store.identity().raft_id,
             rejoin,

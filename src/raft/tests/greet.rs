@@ -55,7 +55,7 @@ impl Fake {
             hello
         });
         let token = CancellationToken::new();
-        let config = MeshConfig { seat: 1, seats, listen };
+        let config = MeshConfig { seat: 1, seats, listen, peers: None };
         let accept = Arc::new(|_: &PeerHello, _| Ok(()));
         let mesh = Mesh::start(config, hello, accept, Arc::new(Mute), token.clone()).unwrap();
         Self { mesh, token }

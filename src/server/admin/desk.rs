@@ -1,6 +1,7 @@
 //! What the answers are made from: the node that serves now, or what it said last while there is
 //! none. It must not know HTTP.
 
+use crate::client::security::Security;
 use crate::server::pulse::Pulse;
 use crate::server::shared::Shared;
 use crate::server::status;
@@ -29,14 +30,26 @@ pub struct Desk {
     begun: Instant,
     /// Where its own client port is reached.
     client: String,
+    /// Whom it takes for servers of its cluster.
+    security: Security,
 }
 
 impl Desk {
-    /// `pulse` shows that the server lives; `client` is `host:port` of its client
-    /// port.
+    /// `pulse` shows that the server lives; `client` is `host:port` of its client port, and
+    /// `security` how servers are asked.
     #[must_use]
-    pub fn new(now: watch::Receiver<Now>, pulse: watch::Receiver<Pulse>, client: String) -> Self {
-        Self { now, pulse, begun: Instant::now(), client }
+    pub fn new(
+        now: watch::Receiver<Now>,
+        pulse: watch::Receiver<Pulse>,
+        client: String,
+        security: Security,
+    ) -> Self {
+        Self { now, pulse, begun: Instant::now(), client, security }
+    }
+
+    /// How other servers are asked.
+    pub(super) const fn security(&self) -> Security {
+        self.security
     }
 
     /// The node, while one serves.

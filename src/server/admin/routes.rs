@@ -73,7 +73,7 @@ async fn metrics(State(desk): State<Desk>) -> Response {
 /// The cluster as this node's operator would see it: every node is asked itself.
 async fn status(State(desk): State<Desk>) -> Response {
     let targets = vec![desk.client().to_owned()];
-    let rows = ask_all(targets, limits::ADMIN_ASKS, None).await;
+    let rows = ask_all(targets, limits::ADMIN_ASKS, None, desk.security()).await;
     let judgement = judge::judge(&rows);
     let from = desk.statement(None).map(|status| status.seat);
     Json(document::document(&rows, &judgement, now_ms(), from)).into_response()

@@ -2,6 +2,7 @@
 
 use super::desk::{Desk, Now};
 use super::routes::routes;
+use crate::client::security::Security;
 use crate::server::pulse::Pulse;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
@@ -31,7 +32,7 @@ fn desk(waiting: bool, beat: Instant) -> Asked {
     let pulse = Pulse { at: Some(beat), ..Pulse::default() };
     let ((say, now), (beat, beats)) = (watch::channel(now), watch::channel(pulse));
     // Nothing listens there.
-    Asked { desk: Desk::new(now, beats, "127.0.0.1:1".into()), _ends: (say, beat) }
+    Asked { desk: Desk::new(now, beats, "127.0.0.1:1".into(), Security::PLAIN), _ends: (say, beat) }
 }
 
 async fn ask(asked: &Asked, peer: &str, request: Request<Body>) -> (StatusCode, String) {

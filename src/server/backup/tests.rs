@@ -68,6 +68,7 @@ async fn node(own: u8, n: u32, store: &Arc<Memory>) -> Node {
         seat: 1,
         seats: (1..=n).map(|number| seat(own, number)).collect(),
         listen: ([127, 95, own, 1], 24_201).into(),
+        peers: None,
         incarnation: identity.incarnation,
         raft_id: identity.raft_id,
         rejoin: false,

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::chat::message::Run;
+use crate::client::security::Security;
 use crate::client::status::status;
 use crate::client::{Account, Client, ClientConfig, ClientEvent, Connection, Finding};
 use crate::wire::message::Status;
@@ -11,7 +12,7 @@ use tokio::sync::mpsc::Receiver;
 async fn until(server: &Running, what: &str, wanted: impl Fn(&Status) -> bool) -> Status {
     let deadline = Instant::now() + DEADLINE;
     loop {
-        let said = status(&server.address.to_string(), DEADLINE).await;
+        let said = status(&server.address.to_string(), DEADLINE, Security::PLAIN).await;
         match said {
             Ok(said) if wanted(&said) => return said,
             said => assert!(Instant::now() < deadline, "{what}: {said:?}"),
@@ -125,7 +126,7 @@ impl Person {
         let servers = servers.iter().map(|server| server.address.to_string()).collect();
         let password = Some("secret".to_owned());
         let (client, events) = Client::start(ClientConfig {
-            finding: Finding { servers, ..Finding::default() },
+            finding: Finding { servers, security: Security::PLAIN, ..Finding::default() },
             account: Account { name: name.into(), password, register: true },
             state_dir: None,
             device: None,

@@ -23,6 +23,7 @@ mod tests;
 
 pub use run::{Setup, run};
 
+use crate::client::security::Security;
 use crate::client::status;
 use crate::report::judge::Verdict;
 use std::time::Duration;
@@ -30,8 +31,8 @@ use update::{Model, Msg, update};
 
 /// Asks every node once, also those that are learned from the answers, each for at most
 /// `patience`: for one frame.
-pub async fn ask(addresses: Vec<String>, patience: Duration) -> Model {
-    let rows = status::ask_all(addresses, patience, Some(0)).await;
+pub async fn ask(addresses: Vec<String>, patience: Duration, security: Security) -> Model {
+    let rows = status::ask_all(addresses, patience, Some(0), security).await;
     let now_ms = crate::clock::now_ms();
     let mut model = Model::new(rows.iter().map(|row| row.addr.clone()).collect(), now_ms);
     for row in rows {

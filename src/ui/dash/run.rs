@@ -6,6 +6,7 @@ use super::player::Player;
 use super::record::{self, Round};
 use super::update::{Effect, Model, Msg, update};
 use super::{verdict, view};
+use crate::client::security::Security;
 use crate::client::status;
 use crate::clock::now_ms;
 use crate::limits;
@@ -35,6 +36,8 @@ const WAITING_LINES: usize = 64;
 pub struct Setup {
     /// Client ports, `host:port`; the other members are learned from the answers.
     pub addresses: Vec<String>,
+    /// Whom to trust.
+    pub security: Security,
     /// The theme; `None`: the one that suits the terminal.
     pub theme: Option<String>,
     /// Changes may be made, in this way.
@@ -50,6 +53,7 @@ struct Beside {
     tasks: TaskTracker,
     stop: CancellationToken,
     said: mpsc::Sender<Msg>,
+    security: Security,
     act: Option<Act>,
     record: Option<mpsc::Sender<String>>,
     /// Answers since the last tick, where they are recorded.
@@ -73,7 +77,7 @@ pub async fn run(setup: Setup) -> anyhow::Result<Verdict> {
         None => Model::new(setup.addresses, now_ms()),
     };
     (model.admin, model.recording) = (setup.act.is_some(), setup.record.is_some());
-    let mut beside = Beside::new(said, setup.act, setup.record, player);
+    let mut beside = Beside::new(said, setup.security, setup.act, setup.record, player);
     let mut tick = ticks();
     loop {
         screen.draw(|frame| view::draw(&model, &theme, frame))?;
@@ -110,6 +114,7 @@ fn ticks() -> Interval {
 impl Beside {
     fn new(
         said: mpsc::Sender<Msg>,
+        security: Security,
         act: Option<Act>,
         record: Option<File>,
         player: Option<Player>,
@@ -122,7 +127,7 @@ impl Beside {
             lines
         });
         let stop = CancellationToken::new();
-        Self { tasks, stop, said, act, record, round: Round::default(), player }
+        Self { tasks, stop, said, security, act, record, round: Round::default(), player }
     }
 
     /// A tick: who is due is asked, or the recording goes on.
@@ -186,8 +191,10 @@ impl Beside {
 
     fn ask(&self, address: String, after: u64) {
         if self.player.is_none() {
+            let security = self.security;
             self.spawn(async move {
-                Msg::Answer(Box::new(status::ask(address, PATIENCE, Some(after)).await))
+                let row = status::ask(address, PATIENCE, Some(after), security).await;
+                Msg::Answer(Box::new(row))
             });
         }
     }

@@ -1,19 +1,21 @@
 //! A cluster of server processes: one file for all of them, each with its data,
 //! its log and its address.
 
+use super::channel;
 use super::node::{Node, program};
 use super::person::Person;
 use super::proxy::Proxies;
 use super::stores::Stores;
 use crate::support::place::Place;
 use crate::support::wait::wait_until;
+use rustchat::tls;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::process::{Output, Stdio};
-use std::time::Duration;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
 
 /// TCP port for clients, on every server's own address.
@@ -49,6 +51,7 @@ pub struct Cluster {
     nodes: BTreeMap<u32, Node>,
     proxies: Option<Proxies>,
     place: Place,
+    plain: bool,
     home: Option<TempDir>,
 }
 
@@ -59,6 +62,7 @@ pub struct Setup {
     environment: Vec<(String, String)>,
     stores: BTreeMap<u32, String>,
     proxied: bool,
+    plain: bool,
     kept_in: Stores,
 }
 
@@ -87,10 +91,17 @@ impl Setup {
         self
     }
 
-    /// Puts a proxy in front of every server, for its peers and its clients.
+    /// Puts a proxy in front of every server, for its peers and its clients. It reads along, so
+    /// nothing is encrypted.
     pub fn proxied(mut self) -> Self {
         self.proxied = true;
-        self
+        self.plain()
+    }
+
+    /// Servers and clients without TLS.
+    pub fn plain(mut self) -> Self {
+        self.plain = true;
+        self.variable("RUSTCHAT_INSECURE_PLAIN", "true")
     }
 
     /// `n` servers, none of them started.
@@ -115,6 +126,11 @@ impl Setup {
             .unwrap();
         }
         std::fs::write(&conf, text).unwrap();
+        if self.plain {
+            channel::without_tls(&place);
+        } else {
+            make_keys(home.path(), n);
+        }
         let proxies = self.proxied.then(|| Proxies::start(&place, n, PEER, CLIENT));
         let node = |seat| {
             let mut options = self.options.clone();
@@ -123,7 +139,8 @@ impl Setup {
             }
             (seat, Node::new(seat, home.path(), &conf, &options, &self.environment))
         };
-        Cluster { nodes: (1..=n).map(node).collect(), proxies, place, home: Some(home) }
+        let (nodes, plain) = ((1..=n).map(node).collect(), self.plain);
+        Cluster { nodes, proxies, place, plain, home: Some(home) }
     }
 
     /// `n` servers that run.
@@ -161,7 +178,10 @@ impl Cluster {
         )
         .unwrap();
         std::fs::write(&conf, text).unwrap();
-        let node = Node::new(seat, self.home(), &conf, &[], &[]);
+        if !self.plain {
+            tls::make_node(&self.home().join("keys"), seat, false, SystemTime::now()).unwrap();
+        }
+        let node = Node::new(seat, self.home(), &conf, &[], &self.environment());
         self.nodes.entry(seat).or_insert(node)
     }
 
@@ -172,9 +192,21 @@ impl Cluster {
 
     /// A command that knows the cluster by its file.
     pub fn rustchat(&self, args: &[&str]) -> Output {
-        let mut command = program(self.home());
+        let mut command = self.program();
         command.args(args).env("RUSTCHAT_NODES", self.conf()).stdin(Stdio::null());
         command.output().unwrap()
+    }
+
+    /// The program, as everybody runs it who has to do with this cluster.
+    pub fn program(&self) -> Command {
+        let mut command = program(self.home());
+        command.envs(self.environment());
+        command
+    }
+
+    fn environment(&self) -> Vec<(String, String)> {
+        let plain = ("RUSTCHAT_INSECURE_PLAIN".to_owned(), "true".to_owned());
+        self.plain.then_some(plain).into_iter().collect()
     }
 
     /// The same, which must succeed; what it printed.
@@ -264,12 +296,12 @@ impl Cluster {
 
     /// Someone with a home directory and a password, not yet registered.
     pub fn person(&self, name: &str) -> Person {
-        Person::new(name, self.home(), self.place.discovery)
+        Person::new(name, self.home(), self.place.discovery, self.plain)
     }
 
     /// What `rustchat status --json` prints.
     pub fn status_json(&self) -> Value {
-        let mut command = program(self.home());
+        let mut command = self.program();
         command.args(["status", "--json", "--timeout", "1s"]);
         for seat in self.nodes.keys() {
             command.arg("--node").arg(self.address(*seat).to_string());
@@ -339,6 +371,15 @@ impl Cluster {
             eprintln!("--- server {}: the last lines of its log", node.seat);
             lines[from..].iter().for_each(|line| eprintln!("{line}"));
         }
+    }
+}
+
+/// As `rustchat keys init` makes them.
+fn make_keys(home: &std::path::Path, n: u32) {
+    let (dir, now) = (home.join("keys"), SystemTime::now());
+    tls::make_keys(&dir, "test", now).unwrap();
+    for seat in 1..=n {
+        tls::make_node(&dir, seat, false, now).unwrap();
     }
 }
 

@@ -3,6 +3,7 @@
 //! killed on drop; on failure the servers' logs are printed, and how to run the
 //! test again. It must not know what a scenario asserts.
 
+mod channel;
 mod cluster;
 mod database;
 pub mod inside;

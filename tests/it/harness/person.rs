@@ -20,6 +20,7 @@ pub struct Person {
     pub name: String,
     home: PathBuf,
     discovery: u16,
+    plain: bool,
     password: bool,
     register: bool,
 }
@@ -52,12 +53,12 @@ impl Said {
 }
 
 impl Person {
-    pub fn new(name: &str, home: &Path, discovery: u16) -> Self {
+    pub fn new(name: &str, home: &Path, discovery: u16, plain: bool) -> Self {
         let home = home.join(format!("home-{name}"));
         std::fs::create_dir_all(&home).unwrap();
         std::fs::write(home.join("password"), format!("the password of {name}\n")).unwrap();
         let name = name.to_owned();
-        Self { name, home, discovery, password: true, register: true }
+        Self { name, home, discovery, plain, password: true, register: true }
     }
 
     /// The same person at another machine, with the same password.
@@ -103,6 +104,9 @@ impl Person {
             command.arg("--password-file").arg(self.home.join("password"));
         }
         command.arg("--discovery").arg(self.discovery.to_string());
+        if self.plain {
+            command.arg("--insecure-plain");
+        }
         command.args(options);
         command
     }

@@ -1,6 +1,7 @@
 //! A client without a library: one connection, frames by hand, so that a
 //! scenario decides itself what is sent when, read, or never read.
 
+use super::channel::Channel;
 use crate::support::wait::wait_until;
 use bytes::Bytes;
 use rustchat::chat::command::Target;
@@ -21,7 +22,7 @@ const ANSWER: Duration = Duration::from_secs(10);
 
 /// A connection that says only what it is told to say.
 pub struct Raw {
-    stream: TcpStream,
+    stream: Channel,
     decoder: Decoder,
     /// The device of the connection.
     pub device: DeviceId,
@@ -56,6 +57,7 @@ impl Raw {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(ANSWER))?;
+        let stream = Channel::over(stream)?;
         let decoder = Decoder::new(limits::FRAME_SERVER);
         Ok(Self { stream, decoder, device, user: UserId::default(), token: Bytes::new() })
     }

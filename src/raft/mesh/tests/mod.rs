@@ -117,7 +117,7 @@ fn start_saying(
 ) -> Node {
     let token = CancellationToken::new();
     let listen = address(seats, seat);
-    let config = MeshConfig { seat, seats: seats.to_vec(), listen };
+    let config = MeshConfig { seat, seats: seats.to_vec(), listen, peers: None };
     Node { mesh: Mesh::start(config, hello, accept, handler, token.clone()).unwrap(), token }
 }
 

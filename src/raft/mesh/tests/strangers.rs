@@ -2,12 +2,11 @@
 
 use super::*;
 use crate::limits::{FRAME_BEFORE_LOGIN, FRAME_PEER, PEER_STRANGERS};
-use crate::wire::conn::{FrameReader, FrameWriter, frames};
+use crate::wire::conn::{Reader, Writer, frames};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 /// Counts how often it was asked, and refuses while told to.
 pub fn reluctant() -> (Accept, watch::Sender<bool>, watch::Receiver<u32>) {
@@ -70,7 +69,7 @@ async fn a_wrong_seat_is_not_talked_to() {
     assert_eq!(message, Err(CallError::NotConnected));
 }
 
-type Raw = (FrameReader<OwnedReadHalf>, FrameWriter<OwnedWriteHalf>);
+type Raw = (Reader, Writer);
 
 /// Says `hello` to a mesh like a dialler, and returns its answer.
 async fn knock(at: SocketAddr, hello: &PeerHello) -> (Raw, PeerHello) {
