@@ -160,6 +160,8 @@ pub const SEAT: u32 = 999;
 pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(30);
 /// Days of a server's log files that are kept, unless its settings say otherwise.
 pub const LOG_FILES: usize = 14;
+/// How often a server looks whether its key was renewed.
+pub const KEYS_LOOK: Duration = Duration::from_secs(10);
 /// A running node tells its owner this often that consensus still answers.
 pub const BEAT: Duration = Duration::from_millis(500);
 /// Servers in `nodes.conf`.

@@ -2,10 +2,12 @@
 """A second, independent client of rustchat, with `protobuf` as its only dependency.
 
     rustchat proto > rustchat.fds
-    python3 rustchat_client.py --user carol --password-file pw --register send bob < lines
-    python3 rustchat_client.py --user bob --password-file pw tail --count 3
+    python3 rustchat_client.py --ca keys/cluster.crt --user carol --password-file pw \
+        --register send bob < lines
+    python3 rustchat_client.py --ca keys/cluster.crt --user bob --password-file pw tail --count 3
 
-It finds the leader over UDP, follows its redirect, registers or logs in, and then
+It finds the leader over UDP, checks that it belongs to the cluster whose certificate it has,
+follows its redirect, registers or logs in, and then
 sends the lines of standard input, or prints what it receives, as one JSON object
 a message. The protocol is described in proto/client.proto and proto/discovery.proto.
 """
@@ -13,9 +15,9 @@ a message. The protocol is described in proto/client.proto and proto/discovery.p
 import argparse
 import json
 import os
-import os
 import secrets
 import socket
+import ssl
 import struct
 import sys
 import time
@@ -27,6 +29,7 @@ VERSION = 1
 CHAT = 1
 QUESTION_BYTES = 512
 REDIRECTS = 5
+SERVER_NAME = "server.rustchat"
 
 
 def load_messages(path):
@@ -72,12 +75,25 @@ def discover(pb, port, addresses, seconds=5.0):
     raise SystemExit("no leader answered on UDP port %d; is a cluster running?" % port)
 
 
-class Connection:
-    """Frames over TCP: four bytes of length, big-endian, then one protobuf message."""
+def trust_in(args):
+    """TLS 1.3 with servers of this cluster alone; None where there is none at all."""
+    if args.insecure_plain:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.load_verify_locations(args.ca)
+    return context
 
-    def __init__(self, pb, host, port):
+
+class Connection:
+    """Frames over TLS: four bytes of length, big-endian, then one protobuf message."""
+
+    def __init__(self, pb, host, port, trust):
         self.pb = pb
         self.sock = socket.create_connection((host, port), timeout=30)
+        if trust:
+            # A certificate names the cluster's servers, and no address.
+            self.sock = trust.wrap_socket(self.sock, server_hostname=SERVER_NAME)
 
     def send(self, **fields):
         data = self.pb.ClientFrame(**fields).SerializeToString()
@@ -104,6 +120,7 @@ class Chat:
 
     def __init__(self, pb, where, args, password):
         self.pb = pb
+        self.trust = trust_in(args)
         self.device = secrets.token_bytes(16)
         self.names = {}
         self.conversations = {}
@@ -116,7 +133,7 @@ class Chat:
     def _connect(self, where):
         placed = False
         for _ in range(REDIRECTS):
-            conn = Connection(self.pb, *where)
+            conn = Connection(self.pb, *where, self.trust)
             conn.send(hello=self.pb.Hello(
                 min=VERSION, max=VERSION, purpose=CHAT, device=self.device, placed=placed))
             kind, frame = conn.receive()
@@ -229,6 +246,9 @@ def main():
     parser.add_argument("--register", action="store_true")
     parser.add_argument("--discovery-port", type=int, default=7100)
     parser.add_argument("--ask", action="append", help="address to ask instead of broadcasting")
+    trust = parser.add_mutually_exclusive_group(required=True)
+    trust.add_argument("--ca", help="the cluster's certificate: keys/cluster.crt")
+    trust.add_argument("--insecure-plain", action="store_true", help="no TLS at all")
     parser.add_argument("--server", help="HOST:PORT instead of discovery")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("send", help="lines of standard input").add_argument("to")

@@ -104,6 +104,7 @@ fn process(row: &Row, reasons: Option<&BTreeSet<Reason>>) -> Value {
     json!({
         "addr": row.addr,
         "build": s.map(|s| &s.build).filter(|build| !build.is_empty()),
+        "certificate_until_ms": s.and_then(|s| s.certificate_until_ms),
         "clock_skew_seconds": row.skew_ms.filter(|_| s.is_some()).map(signed_seconds),
         "cpu_seconds": load.and_then(|l| seconds(Some(l.cpu_ms))),
         "draining": s.map(|s| s.draining),

@@ -29,6 +29,8 @@ const LAG: u64 = 1000;
 const ELECTING: Duration = Duration::from_millis(4500);
 /// Clocks may differ by so much, in milliseconds.
 const SKEW_MS: i64 = 1000;
+/// A certificate that is valid for less than this, in milliseconds: 30 days.
+const EXPIRING_MS: u64 = 30 * 24 * 3600 * 1000;
 /// So many changes of the leader in 15 minutes are too many; a rolling restart of three nodes
 /// brings three.
 const FLAPPING: u64 = 4;
@@ -229,6 +231,10 @@ fn of_node(
     }
     if !members.is_empty() && members.iter().all(|m| m.raft_id != status.raft_id) {
         reasons.insert(Reason::Stray);
+    }
+    let left = |until: u64| until.saturating_sub(status.now_ms);
+    if status.certificate_until_ms.is_some_and(|until| left(until) < EXPIRING_MS) {
+        reasons.insert(Reason::CertExpiring);
     }
     if status.role == DOWN {
         return reasons;

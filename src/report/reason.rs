@@ -36,6 +36,8 @@ pub enum Reason {
     ApplyBacklog,
     /// The leader changes often.
     Flapping,
+    /// Its certificate ends soon, or has ended.
+    CertExpiring,
     /// Its clock differs from the others'.
     ClockSkew,
     /// It runs another version of the program.
@@ -48,7 +50,7 @@ pub enum Reason {
 
 impl Reason {
     /// All of them.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::SplitView,
         Self::Diverged,
         Self::NoQuorum,
@@ -65,6 +67,7 @@ impl Reason {
         Self::Lagging,
         Self::ApplyBacklog,
         Self::Flapping,
+        Self::CertExpiring,
         Self::ClockSkew,
         Self::VersionSkew,
         Self::Learner,
@@ -91,6 +94,7 @@ impl Reason {
             Self::Lagging => "lagging",
             Self::ApplyBacklog => "apply_backlog",
             Self::Flapping => "flapping",
+            Self::CertExpiring => "cert_expiring",
             Self::ClockSkew => "clock_skew",
             Self::VersionSkew => "version_skew",
             Self::Learner => "learner",
@@ -118,6 +122,7 @@ impl Reason {
             Self::Lagging => "it is catching up, or too slow",
             Self::ApplyBacklog => "it applies slower than entries are committed",
             Self::Flapping => "the leader changes often: look at disks and network",
+            Self::CertExpiring => "bring it a new key: `keys node SEAT --renew`",
             Self::ClockSkew => "set its clock",
             Self::VersionSkew => "an upgrade is not finished",
             Self::Learner => "it votes once it has caught up and was promoted",

@@ -234,6 +234,9 @@ fn provoked(reason: Reason) -> Vec<Row> {
             rows[2].skew_ms = Some(-5000);
             rows
         }
+        Reason::CertExpiring => third(&|s| {
+            (s.now_ms, s.certificate_until_ms) = (1 << 41, Some((1 << 41) + 29 * 24 * 3_600_000));
+        }),
         Reason::VersionSkew => third(&|s| s.version = "0.2.0".into()),
         Reason::StorageUnavailable => vec![up(1, f), up(2, l), waiting(3)],
         Reason::DiskFull

@@ -264,6 +264,7 @@ impl Life {
         tasks.spawn(watchers::marks(Arc::clone(shared)));
         tasks.spawn(pulse::follow(Arc::clone(shared), self.pulse.clone()));
         tasks.spawn(watchers::cluster(Arc::clone(shared), cluster_now));
+        tasks.spawn(watchers::keys(Arc::clone(shared)));
         tasks.spawn(watchers::drained(Arc::clone(shared), drained));
         if let Some(port) = self.config.discovery_port {
             tasks.spawn(watchers::discovery(Arc::clone(shared), port));

@@ -84,6 +84,7 @@ pub fn statement(shared: &Shared) -> Status {
         members: node.members,
         events: Vec::new(),
         build: process::build().to_owned(),
+        certificate_until_ms: shared.keys.as_ref().map(|identity| identity.keys().until_ms),
     }
 }
 

@@ -3,6 +3,7 @@
 
 use super::shared::{Shared, cluster_state, lock};
 use crate::chat::command::Command;
+use crate::clock::now_ms;
 use crate::discovery::answer::{self, Told};
 use crate::limits;
 use crate::wire::log;
@@ -11,6 +12,11 @@ use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::watch;
 use tokio::time::{sleep, sleep_until};
+
+/// Milliseconds of a day.
+const DAY_MS: u64 = 24 * 3600 * 1000;
+/// From so many days on the end of a certificate is worth a word.
+const EXPIRING_DAYS: u64 = 30;
 
 /// Submits marks as they are due. After each time it rests: what comes meanwhile goes together.
 pub async fn marks(shared: Arc<Shared>) {
@@ -54,6 +60,30 @@ pub async fn discovery(shared: Arc<Shared>, port: u16) {
         Some(Told { cluster_name, cluster, generation, leader, members, keys })
     };
     answer::run(port, told, shared.stop.clone()).await;
+}
+
+/// Looks whether the server's keys were renewed, and says when their time is nearly over.
+pub async fn keys(shared: Arc<Shared>) {
+    let Some(identity) = shared.keys.clone() else { return };
+    let watch = async {
+        let mut told = None;
+        loop {
+            let again = Arc::clone(&identity);
+            match tokio::task::spawn_blocking(move || again.reload()).await {
+                Ok(Ok(true)) => tracing::info!("the renewed key is in use"),
+                Ok(Ok(false)) => {}
+                Ok(Err(why)) => tracing::error!(%why, "the server's key stays as it was"),
+                Err(why) => tracing::error!(%why, "the server's key could not be looked at"),
+            }
+            let left = identity.keys().until_ms.saturating_sub(now_ms()) / DAY_MS;
+            if left < EXPIRING_DAYS && told != Some(left) {
+                told = Some(left);
+                tracing::warn!(days = left, "the server's certificate must be renewed: keys node");
+            }
+            sleep(limits::KEYS_LOOK).await;
+        }
+    };
+    shared.stop.run_until_cancelled(watch).await;
 }
 
 /// Tells the sessions when the server was drained, or taken back.

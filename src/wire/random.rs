@@ -350,6 +350,7 @@ fn status(rng: &mut StdRng) -> Status {
         load: load(rng),
         events: list(rng, 0, event),
         build: text(rng),
+        certificate_until_ms: rng.random::<bool>().then(|| rng.random()),
     }
 }
 

@@ -85,6 +85,8 @@ pub struct Status {
     pub events: Vec<Event>,
     /// The first bytes of the hash of its executable, in hexadecimal; empty: not known.
     pub build: String,
+    /// Until when its certificate is valid, in milliseconds of UNIX time; `None`: it uses no TLS.
+    pub certificate_until_ms: Option<u64>,
 }
 
 /// Another server as one node sees it.

@@ -1,7 +1,7 @@
 //! A backup holds everything, shows every damage, and becomes a new cluster, in which those who
 //! knew the old one neither miss nor repeat anything.
 
-use crate::harness::{Cluster, Person, Said, Stores, ends, over_every_store, program, wait_until};
+use crate::harness::{Cluster, Person, Said, Stores, ends, over_every_store, wait_until};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
@@ -25,7 +25,7 @@ const DAMAGED: i32 = 65;
 const SOON: Duration = Duration::from_secs(20);
 
 fn rustchat(cluster: &Cluster, words: &[&str], file: &Path) -> Output {
-    program(cluster.home()).args(words).arg(file).output().unwrap()
+    cluster.program().args(words).arg(file).output().unwrap()
 }
 
 /// Backs a stopped server up.

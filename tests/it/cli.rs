@@ -32,7 +32,12 @@ fn every_mistake_has_its_code_and_a_word_that_helps() {
         (&["serve", "--nodes", "three.conf"], 78, "--node SEAT"),
         (&["serve", "--nodes", "three.conf", "--node", "9"], 78, "--node 9"),
         (&["serve", "--nodes", "far.conf"], 78, "--node SEAT"),
-        (&["serve", "--nodes", "far.conf", "--node", "1"], 78, "--insecure-plain"),
+        (&["serve", "--nodes", "three.conf", "--node", "1"], 78, "keys init"),
+        (&["config", "check", "--nodes", "three.conf", "--node", "1"], 78, "keys init"),
+        (&["keys", "init"], 64, "--cluster"),
+        (&["keys", "node", "1", "--nodes", "three.conf"], 78, "keys init"),
+        (&["keys", "node", "0", "--nodes", "three.conf"], 64, "1 to 999"),
+        (&["keys", "forget", "nobody"], 64, "keys show"),
         (
             &["serve", "--nodes", "three.conf", "--node", "1", "--store", "redis://x"],
             64,
@@ -49,7 +54,7 @@ fn every_mistake_has_its_code_and_a_word_that_helps() {
         (&["chat", "--user", "1x", "--tail"], 64, "must start with a letter"),
         (&["chat", "--user", "a", "--send", "b", "--tail"], 64, "cannot be used with"),
         (&["chat", "--user", "a", "--tail", "--server", "nowhere"], 64, "HOST:PORT"),
-        (&["chat", "--user", "a", "--tail", "--server", "192.0.2.1:1"], 78, "--insecure-plain"),
+        (&["chat", "--user", "a", "--tail", "--fingerprint", "MD5:1"], 64, "keys show"),
         (&["chat", "--user", "a", "--tail", "--password-file", "no"], 78, "password file no"),
         (&["chat", "--user", "a", "--tail", "--password-file", "empty"], 78, "first line"),
         (&["status", "--timeout", "soon"], 64, "soon"),
@@ -79,7 +84,7 @@ fn help_and_version_are_no_mistakes() {
 fn status_says_how_bad_it_is() {
     let mut cluster = Cluster::of(3);
     let status = |cluster: &Cluster| {
-        let mut command = program(cluster.home());
+        let mut command = cluster.program();
         command.args(["status", "--timeout", "1s", "--nodes"]).arg(cluster.conf());
         command.output().unwrap().status.code()
     };
@@ -113,7 +118,7 @@ fn two_servers_do_not_share_a_data_directory() {
     cluster.up(1);
     cluster.leader();
     let data = cluster.node(1).data.clone();
-    let mut second = program(cluster.home());
+    let mut second = cluster.program();
     second.args(["serve", "--node", "1", "--nodes"]).arg(cluster.conf());
     second.arg("--data").arg(&data);
     let output = second.output().unwrap();

@@ -1,7 +1,7 @@
 //! The operator's screen over real servers: an election is seen as it happens, a recording shows
 //! it again, and the terminal is given back on every way out.
 
-use crate::harness::{Cluster, LEADER, Terminal, program, signal, texts, wait_until};
+use crate::harness::{Cluster, LEADER, Terminal, signal, texts, wait_until};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::Output;
@@ -22,7 +22,7 @@ fn dash(cluster: &Cluster, more: &[&str]) -> Terminal {
 
 /// `rustchat dash` in a pipe.
 fn piped(cluster: &Cluster, words: &[&str]) -> Output {
-    program(cluster.home()).arg("dash").args(words).output().unwrap()
+    cluster.program().arg("dash").args(words).output().unwrap()
 }
 
 /// The role of a server as the screen shows it.

@@ -1,7 +1,7 @@
 //! `rustchat events`, and `status` that waits or goes on: what a script sees of an election, of a
 //! cluster without a leader, and of one that is found on the network.
 
-use crate::harness::{Cluster, LEADER, program, signal, texts, wait_until};
+use crate::harness::{Cluster, LEADER, signal, texts, wait_until};
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Output, Stdio};
@@ -14,7 +14,7 @@ fn run(cluster: &Cluster, words: &[&str]) -> Output {
 }
 
 fn command(cluster: &Cluster, words: &[&str]) -> Command {
-    let mut command = program(cluster.home());
+    let mut command = cluster.program();
     command.args(words).arg("--nodes").arg(cluster.conf());
     command
 }
@@ -149,7 +149,7 @@ fn a_cluster_is_found_on_the_network_by_those_who_name_nobody() {
     let port = cluster.discovery().to_string();
     for words in [&["status"][..], &["events"], &["dash", "--once"]] {
         wait_until(LEADER, "the leader answers on the network", || {
-            let mut command = program(cluster.home());
+            let mut command = cluster.program();
             command.args(words).args(["--discovery", &port]).current_dir(&place);
             let output = command.output().unwrap();
             let (out, _) = texts(&output);
@@ -158,7 +158,7 @@ fn a_cluster_is_found_on_the_network_by_those_who_name_nobody() {
             (output.status.code() == Some(0) && told).then_some(())
         });
     }
-    let mut command = program(cluster.home());
+    let mut command = cluster.program();
     command.args(["status", "--cluster", "atlantis", "--discovery", &port]).current_dir(&place);
     let output = command.output().unwrap();
     assert_eq!(output.status.code(), Some(69));

@@ -46,3 +46,4 @@ mod service;
 mod settings;
 mod single;
 mod tidy;
+mod trust;

@@ -3,7 +3,11 @@
 //! address; what it finds, it finds by broadcast. Run again with
 //! `cargo test --test it namespaces -- --nocapture`.
 
+mod rogue;
+
 use crate::harness::{inside, wait_until};
+use rogue::Rogue;
+use rustchat::chat::ids::ClusterId;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
@@ -19,31 +23,106 @@ fn a_client_without_an_address_finds_the_leader_on_another_host() {
         );
     }
     let net = Network::new(&["s1", "s2", "s3", "c1"]);
-    let dir = tempfile::tempdir().unwrap();
-    let conf = dir.path().join("nodes.conf");
-    std::fs::write(&conf, nodes_conf()).unwrap();
-    let mut servers: Vec<Process> =
-        ["s1", "s2", "s3"].iter().map(|host| net.serve(host, dir.path(), &conf)).collect();
+    let mut all = Servers::start(&net);
+    let (dir, key) = (all.dir.path().to_owned(), all.key.clone());
+    let dir = dir.as_path();
 
-    let alice =
-        net.chat("c1", dir.path(), "alice", &["--register", "--send", "alice"], "to myself\n");
-    assert!(alice.status.success(), "{}", describe(&alice, &servers));
-    let bob =
-        net.chat("c1", dir.path(), "bob", &["--register", "--send", "alice"], "hello\nagain\n");
-    assert!(bob.status.success(), "{}", describe(&bob, &servers));
+    // The key of a cluster elsewhere is compared by a person, once.
+    let asked = net.chat("c1", dir, "alice", &["--register", "--send", "alice"], "to myself\n");
+    assert_eq!(asked.status.code(), Some(77), "{}", describe(&asked, &all.servers));
+    let said = String::from_utf8_lossy(&asked.stderr);
+    assert!(said.contains("is new here") && said.contains(&key), "{said}");
+    let compared = ["--fingerprint", &key, "--register", "--send", "alice"];
+    let alice = net.chat("c1", dir, "alice", &compared, "to myself again\n");
+    assert!(alice.status.success(), "{}", describe(&alice, &all.servers));
+    let new = ["--trust-new", "--register", "--send", "alice"];
+    let bob = net.chat("c1", dir, "bob", &new, "hello\nagain\n");
+    assert!(bob.status.success(), "{}", describe(&bob, &all.servers));
 
     // The leader's host is cut off; whoever leads next answers instead.
     let leader =
         wait_until(Duration::from_secs(5), "a leader after messages were committed", || {
-            net.leader(dir.path(), &conf)
+            net.leader(dir, &all.conf)
         });
     net.unplug(&leader);
-    servers.retain(|s| s.host != leader);
-    let more = net.chat("c1", dir.path(), "bob", &["--send", "alice"], "after the cut\n");
-    assert!(more.status.success(), "{}", describe(&more, &servers));
+    all.servers.retain(|s| s.host != leader);
+    let more = net.chat("c1", dir, "bob", &["--send", "alice"], "after the cut\n");
+    assert!(more.status.success(), "{}", describe(&more, &all.servers));
 
-    let got = net.tail("c1", dir.path(), "alice", 3);
+    let got = net.tail("c1", dir, "alice", 3);
     assert_eq!(got, ["hello", "again", "after the cut"]);
+}
+
+/// A host on the network answers every question at once: that it leads this cluster.
+#[test]
+fn a_rogue_that_always_answers_first_gets_no_password_and_keeps_nobody_away() {
+    if !inside::is() {
+        return inside::run_again(
+            "namespaces::a_rogue_that_always_answers_first_gets_no_password_and_keeps_nobody_away",
+        );
+    }
+    let net = Network::new(&["s1", "s2", "s3", "c1", "rogue"]);
+    let all = Servers::start(&net);
+    let (dir, key) = (all.dir.path().to_owned(), all.key.clone());
+    let dir = dir.as_path();
+    let compared = ["--fingerprint", &key, "--register", "--send", "alice"];
+    let alice = net.chat("c1", dir, "alice", &compared, "before the rogue\n");
+    assert!(alice.status.success(), "{}", describe(&alice, &all.servers));
+    let cluster = net.cluster_id(dir, &all.conf);
+
+    for signed in [false, true] {
+        let rogue = Rogue::start("10.99.0.5", cluster, signed);
+        // Who knows the cluster finds it, within the time of the contract.
+        let found = Duration::from_secs(5);
+        let known = net.chat_within(found, "c1", dir, "alice", &["--send", "alice"], "known\n");
+        assert!(known.status.success(), "{}", describe(&known, &all.servers));
+        let user = format!("bob{}", u8::from(signed));
+        let named = ["--fingerprint", &key, "--register", "--send", "alice"];
+        let named = net.chat_within(found, "c1", dir, &user, &named, "named\n");
+        assert!(named.status.success(), "{}", describe(&named, &all.servers));
+        assert!(rogue.asked() > 0, "the rogue has answered");
+        assert_eq!(rogue.connections(), 0, "nobody believed it");
+        // Who does not is told that there are two, and says nothing to either.
+        if signed {
+            let words = ["--trust-new", "--register", "--send", "alice"];
+            let new = net.chat("c1", dir, "eve", &words, "new\n");
+            let said = String::from_utf8_lossy(&new.stderr);
+            assert_eq!(new.status.code(), Some(64), "{}", describe(&new, &all.servers));
+            assert!(said.contains("several clusters") && said.contains(&key), "{said}");
+            assert_eq!(rogue.connections(), 0);
+            // Even whoever is sent there by hand tells it nothing.
+            let to = ["--server", "10.99.0.5:7101", "--send", "alice"];
+            let sent = net.chat("c1", dir, "alice", &to, "by hand\n");
+            let said = String::from_utf8_lossy(&sent.stderr);
+            assert_eq!(sent.status.code(), Some(77), "{}", describe(&sent, &all.servers));
+            assert!(said.contains("THE KEY HAS CHANGED"), "{said}");
+            assert_eq!(rogue.told(), 0, "not a byte of the protocol reached it");
+        }
+    }
+}
+
+/// Three servers with keys, on hosts of their own.
+struct Servers {
+    dir: tempfile::TempDir,
+    conf: PathBuf,
+    key: String,
+    servers: Vec<Process>,
+}
+
+impl Servers {
+    fn start(net: &Network) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let conf = dir.path().join("nodes.conf");
+        std::fs::write(&conf, nodes_conf()).unwrap();
+        let mut init = Network::inside("s1", dir.path());
+        let made = init.args(["keys", "init", "--nodes"]).arg(&conf).output().unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let key = rustchat::tls::authority_of(&dir.path().join("keys")).unwrap().to_string();
+        assert!(String::from_utf8_lossy(&made.stdout).contains(&key));
+        let servers = ["s1", "s2", "s3"].iter().map(|host| net.serve(host, dir.path(), &conf));
+        let servers = servers.collect();
+        Self { conf, key, servers, dir }
+    }
 }
 
 fn nodes_conf() -> String {
@@ -106,7 +185,7 @@ impl Network {
         let home = dir.join(host);
         std::fs::create_dir_all(&home).unwrap();
         let child = Self::inside(host, &home)
-            .args(["serve", "--insecure-plain", "--nodes"])
+            .args(["serve", "--nodes"])
             .arg(conf)
             .arg("--data")
             .arg(home.join("data"))
@@ -123,12 +202,25 @@ impl Network {
         let password = home.join("password");
         std::fs::write(&password, format!("secret of {user}\n")).unwrap();
         let mut command = Self::inside(host, &home);
-        command.args(["chat", "--insecure-plain", "--user", user, "--password-file"]);
+        command.args(["chat", "--user", user, "--password-file"]);
         command.arg(password).args(args);
         command
     }
 
     fn chat(&self, host: &str, dir: &Path, user: &str, args: &[&str], input: &str) -> Output {
+        self.chat_within(Duration::from_secs(40), host, dir, user, args, input)
+    }
+
+    /// The same, which must have ended within this time.
+    fn chat_within(
+        &self,
+        deadline: Duration,
+        host: &str,
+        dir: &Path,
+        user: &str,
+        args: &[&str],
+        input: &str,
+    ) -> Output {
         use std::io::Write;
         let mut child = self
             .client(host, dir, user, args)
@@ -138,7 +230,7 @@ impl Network {
             .spawn()
             .unwrap();
         child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-        wait_until(Duration::from_secs(40), "the client ends", || child.try_wait().unwrap());
+        wait_until(deadline, "the client ends", || child.try_wait().unwrap());
         child.wait_with_output().unwrap()
     }
 
@@ -175,6 +267,16 @@ impl Network {
         let status: serde_json::Value = serde_json::from_slice(&output.stdout).ok()?;
         let seat = status["leader"]["id"].as_str()?;
         self.hosts.iter().find(|host| **host == format!("s{seat}")).cloned()
+    }
+
+    fn cluster_id(&self, dir: &Path, conf: &Path) -> ClusterId {
+        let output = Self::inside("c1", dir)
+            .args(["status", "--json", "--nodes"])
+            .arg(conf)
+            .output()
+            .unwrap();
+        let status: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        ClusterId::parse(status["cluster"]["id"].as_str().unwrap()).unwrap()
     }
 
     fn unplug(&self, host: &str) {

@@ -23,7 +23,8 @@ fn client(cluster: &Cluster, who: &Person, descriptors: &Path, words: &[&str]) -
     command.args(["--user", &who.name, "--password-file"]);
     command.arg(who.home().join("password"));
     command.args(["--discovery-port", &cluster.discovery().to_string()]);
-    command.args(["--ask", "127.255.255.255"]).args(words);
+    command.args(["--ask", "127.255.255.255"]);
+    command.arg("--ca").arg(cluster.home().join("keys/cluster.crt")).args(words);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
@@ -71,4 +72,14 @@ fn a_client_in_python_talks_with_ours() {
         .map(|said| said["text"].as_str().unwrap().to_owned())
         .collect();
     assert_eq!(texts, ["three", "four"]);
+
+    // Servers that another authority vouches for are told nothing.
+    let other = cluster.home().join("other");
+    rustchat::tls::make_keys(&other, "test", std::time::SystemTime::now()).unwrap();
+    let mut wrong = client(&cluster, &carol, &descriptors, &[]);
+    wrong.arg("--server").arg(cluster.address(1).to_string());
+    wrong.arg("--ca").arg(other.join("cluster.crt")).args(["tail", "--count", "1"]);
+    let refused = output(wrong, "");
+    let (_, err) = crate::harness::texts(&refused);
+    assert!(!refused.status.success() && err.contains("CERTIFICATE_VERIFY_FAILED"), "{err}");
 }

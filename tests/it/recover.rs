@@ -2,8 +2,7 @@
 //! old data is refused, and new servers join.
 
 use crate::harness::{
-    Cluster, Documents, LEADER, Person, Raw, Stores, copy, ends, over_every_store, program,
-    wait_until,
+    Cluster, Documents, LEADER, Person, Raw, Stores, copy, ends, over_every_store, wait_until,
 };
 use rustchat::chat::command::Target;
 use rustchat::chat::ids::DeviceId;
@@ -41,7 +40,7 @@ fn read(plan: &Path) -> Value {
 #[track_caller]
 fn merge(cluster: &Cluster, plans: &[&Path], out: &str) -> (PathBuf, String) {
     let file = cluster.home().join(out);
-    let mut command = program(cluster.home());
+    let mut command = cluster.program();
     command.args(["recover", "plan", "--out"]).arg(&file).arg("--merge").args(plans);
     let said = ends(&command.output().unwrap(), 0);
     (file, said)

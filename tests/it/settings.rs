@@ -39,7 +39,10 @@ fn check_tells_all_that_is_wrong_and_show_where_each_value_is_from() {
             assert!(err.contains(part), "{command:?} should say {part}: {err}");
         }
     }
-    write("good.toml", "node = 3\nstore = \"mongodb://u:secret@h/\"\n[log]\nkeep = 2\n");
+    write(
+        "good.toml",
+        "insecure_plain = true\nnode = 3\nstore = \"mongodb://u:secret@h/\"\n[log]\nkeep = 2\n",
+    );
     let env = [("RUSTCHAT_CONFIG", "good.toml"), ("RUSTCHAT_NODE", "2"), ("RUSTCHAT_DTA", "x")];
     let output = config(home.path(), &env, &["check"]);
     let (out, err) = texts(&output);
@@ -55,7 +58,7 @@ fn check_tells_all_that_is_wrong_and_show_where_each_value_is_from() {
     let expected = [
         ("data", "d", "flag --data"),
         ("node", "2", "env RUSTCHAT_NODE"),
-        ("log.keep", "2", "good.toml:4"),
+        ("log.keep", "2", "good.toml:5"),
         ("store", "mongodb://…@h/", "good.toml:2"),
         ("admin", "127.0.0.1:7302", "nodes.conf:29"),
         ("shutdown_grace", "30s", "default"),

@@ -125,6 +125,9 @@ fn of_statement(s: &Status) {
         gauge!("rustchat_storage_disk_free_bytes").set(float(s.load.disk_free));
         gauge!("rustchat_storage_disk_total_bytes").set(float(s.load.disk_total));
     }
+    if let Some(until) = s.certificate_until_ms {
+        gauge!("rustchat_certificate_expiry_timestamp_seconds").set(seconds(until));
+    }
     gauge!("rustchat_sessions").set(f64::from(s.sessions));
     rise("rustchat_messages_accepted_total", None, s.load.accepted);
     rise("rustchat_messages_delivered_total", None, s.load.delivered);
@@ -172,6 +175,10 @@ fn describe() {
     let gauges = [
         ("rustchat_build_info", "Version and executable of this server"),
         ("rustchat_raft_role", "1 for the role that this server has"),
+        (
+            "rustchat_certificate_expiry_timestamp_seconds",
+            "Until when this server can prove who it is, in seconds of UNIX time",
+        ),
         ("rustchat_ready", "Whether clients should be sent to this server"),
         ("rustchat_draining", "Whether it was drained"),
         ("rustchat_raft_has_leader", "Whether this server knows a leader"),

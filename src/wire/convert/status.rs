@@ -45,6 +45,7 @@ impl From<&Status> for pb::Status {
             load: Some((&s.load).into()),
             events: each(&s.events),
             build: s.build.clone(),
+            certificate_until_ms: s.certificate_until_ms,
         }
     }
 }
@@ -92,6 +93,7 @@ impl TryFrom<pb::Status> for Status {
             load: s.load.unwrap_or_default().into(),
             events: s.events.into_iter().map(Into::into).collect(),
             build: s.build,
+            certificate_until_ms: s.certificate_until_ms,
         })
     }
 }

@@ -352,6 +352,12 @@ impl Cluster {
         wait_until(LEADER, "the servers agree on a leader", || self.agreed())
     }
 
+    /// The same for these servers.
+    #[track_caller]
+    pub fn leader_among(&self, seats: &[u32]) -> NodeStatus {
+        wait_until(LEADER, "these servers agree on a leader", || self.agreed_among(seats))
+    }
+
     /// Waits until all servers that run have applied the same entries with the same result.
     #[track_caller]
     pub fn same_state(&self) -> Vec<NodeStatus> {

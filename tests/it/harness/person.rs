@@ -93,6 +93,16 @@ impl Person {
         &self.home
     }
 
+    /// Where their clients keep what they know.
+    pub fn state(&self) -> PathBuf {
+        self.home.join("state").join("rustchat")
+    }
+
+    /// `rustchat keys` with these words, as this person.
+    pub fn keys(&self, words: &[&str]) -> Output {
+        program(&self.home).arg("keys").args(words).output().unwrap()
+    }
+
     /// `rustchat chat` as this person, with `options`; registers where the name is new.
     pub fn chat(&self, options: &[&str]) -> Command {
         let mut command = program(&self.home);
