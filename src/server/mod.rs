@@ -18,6 +18,7 @@ mod hub;
 mod life;
 mod marks;
 mod opening;
+mod origin;
 mod password;
 mod placement;
 mod process;
@@ -28,6 +29,7 @@ mod replica;
 mod session_task;
 mod shared;
 mod status;
+mod strangers;
 mod waiting;
 mod watchers;
 

@@ -16,6 +16,7 @@ pub mod stored;
 
 mod convert;
 mod outgoing;
+mod pace;
 mod pb;
 #[cfg(test)]
 pub(crate) mod random;
