@@ -144,8 +144,8 @@ mod tests {
     use crate::wire::message::ClusterState;
     use futures::FutureExt;
 
-    #[test]
-    fn a_guest_who_is_on_the_way_in_is_in_nobodys_way() {
+    #[tokio::test]
+    async fn a_guest_who_is_on_the_way_in_is_in_nobodys_way() {
         let strangers = Strangers::default();
         let home = IpAddr::from([127, 0, 0, 1]);
         let mut guest = strangers.come(home).unwrap();
@@ -165,8 +165,8 @@ mod tests {
         assert_eq!(taken(), 0);
     }
 
-    #[test]
-    fn who_is_displaced_hears_so_and_its_leaving_frees_nothing() {
+    #[tokio::test]
+    async fn who_is_displaced_hears_so_and_its_leaving_frees_nothing() {
         let strangers = Strangers::default();
         let mut guests = Vec::new();
         for n in 0..8 {
@@ -175,11 +175,13 @@ mod tests {
             }
         }
         assert_eq!(guests.len(), limits::SESSIONS_BEFORE_LOGIN);
+        let each = limits::STRANGERS_PER_ADDRESS;
+        guests[..each].iter_mut().for_each(|guest| guest.turn(true));
         assert!(strangers.come([10, 0, 0, 0].into()).is_none());
         let _next = strangers.come([10, 0, 0, 99].into()).expect("one more comes alone");
-        assert_eq!(guests[0].out().now_or_never(), Some(Out::Displaced));
-        assert_eq!(guests[1].out().now_or_never(), None);
-        guests.remove(0);
+        assert_eq!(guests[each].out().now_or_never(), Some(Out::Displaced));
+        assert_eq!(guests[each + 1].out().now_or_never(), None);
+        guests.remove(each);
         assert_eq!(lock(&strangers.places).taken(), limits::SESSIONS_BEFORE_LOGIN);
     }
 }
