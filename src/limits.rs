@@ -194,6 +194,8 @@ pub const REQUESTS: usize = 8;
 pub const HELD_BYTES: usize = 128 * 1024 * 1024;
 /// Passwords that wait to be hashed; one is hashed at a time (about 30 ms each).
 pub const PASSWORDS: usize = 64;
+/// Of these, passwords from one IPv4 address or one IPv6 /64.
+pub const PASSWORDS_PER_ADDRESS: usize = 8;
 /// Longest password, in bytes.
 pub const PASSWORD_BYTES: usize = 1024;
 /// Pairs of name and address whose failed logins are remembered.

@@ -14,6 +14,7 @@ pub mod config;
 pub mod session;
 
 mod accept;
+mod fair;
 mod hub;
 mod life;
 mod marks;

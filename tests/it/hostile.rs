@@ -2,11 +2,13 @@
 //! say nothing any more. What they cost is bounded, in memory and in time, and the others are
 //! served meanwhile.
 
-use crate::harness::crowd::{Stranger, allow_files};
+use crate::harness::crowd::{Stranger, allow_files, connect_from};
 use crate::harness::{Cluster, Raw, texts, wait_until};
+use rustchat::chat::command::Target;
 use rustchat::chat::ids::DeviceId;
 use rustchat::limits;
-use std::net::SocketAddr;
+use rustchat::wire::message::{ClientMsg, Credentials, ServerMsg};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -190,6 +192,69 @@ fn thousands_that_drip_keep_nobody_out_and_elect_nobody() {
         let again = made.load(Ordering::Relaxed);
         wait_until(Duration::from_secs(60), "they are sent away and come back", || {
             (made.load(Ordering::Relaxed) >= again + DRIPS).then_some(())
+        });
+    });
+    let after = cluster.leader();
+    assert_eq!((after.seat, after.term), (before.seat, before.term), "somebody was elected");
+}
+
+/// Strangers who guess passwords at a time, as fast as they are answered.
+const GUESSERS: u8 = 40;
+
+/// Guesses, of many names, until it is enough; counts what was refused and what was put off.
+fn guess(from: Ipv4Addr, to: SocketAddr, enough: &AtomicBool, counts: &[AtomicUsize; 2]) {
+    for n in 0_u64.. {
+        if enough.load(Ordering::Relaxed) {
+            return;
+        }
+        let Ok(stream) = connect_from(from, to) else { continue };
+        let Ok(mut raw) = Raw::over(stream, DeviceId([9; 16])) else { continue };
+        raw.hello(true);
+        let (name, password) = (format!("guess{n}"), "guessed".to_owned());
+        if raw.try_send(&ClientMsg::Login(Credentials { name, password })).is_err() {
+            continue;
+        }
+        while let Ok(said) = raw.try_receive() {
+            match said {
+                ServerMsg::Welcome(_) | ServerMsg::Cluster(_) => continue,
+                ServerMsg::Refused { .. } => counts[0].fetch_add(1, Ordering::Relaxed),
+                _ => counts[1].fetch_add(1, Ordering::Relaxed),
+            };
+            break;
+        }
+    }
+}
+
+/// While many addresses guess passwords without a pause, who knows a password gets in, from an
+/// address of its own, and nobody is elected.
+#[test]
+fn guessing_passwords_keeps_nobody_out_and_elects_nobody() {
+    let cluster = Cluster::start(3);
+    let before = cluster.leader();
+    let follower = cluster.seats().into_iter().find(|seat| *seat != before.seat).unwrap();
+    let address = cluster.address(follower);
+    cluster.person("alice").register();
+    let (enough, counts) = (AtomicBool::new(false), Default::default());
+    std::thread::scope(|scope| {
+        let _until_the_end = Enough(&enough);
+        for n in 0..GUESSERS {
+            let (from, enough, counts) = (cluster.elsewhere(n % 20), &enough, &counts);
+            scope.spawn(move || guess(from, address, enough, counts));
+        }
+        let [refused, put_off] = &counts;
+        wait_until(Duration::from_secs(60), "they are refused", || {
+            let all = refused.load(Ordering::Relaxed) + put_off.load(Ordering::Relaxed);
+            (all > usize::from(GUESSERS)).then_some(())
+        });
+        let mut alice = Raw::connect(address, DeviceId([1; 16]));
+        alice.login("alice", "the password of alice");
+        alice.resume(vec![]);
+        let me = Target::User(alice.user);
+        alice.say(me, 1, &["while they guess"]);
+        alice.ack(1);
+        let again = refused.load(Ordering::Relaxed);
+        wait_until(Duration::from_secs(60), "they go on", || {
+            (refused.load(Ordering::Relaxed) > again).then_some(())
         });
     });
     let after = cluster.leader();

@@ -69,7 +69,8 @@ impl Raw {
         Stranger::of(self.stream)
     }
 
-    fn over(stream: TcpStream, device: DeviceId) -> std::io::Result<Self> {
+    /// The same over a connection that was made already.
+    pub fn over(stream: TcpStream, device: DeviceId) -> std::io::Result<Self> {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(ANSWER))?;
         let stream = Channel::over(stream)?;
@@ -172,7 +173,12 @@ impl Raw {
 
     /// Writes one message.
     pub fn send(&mut self, message: &ClientMsg) {
-        self.stream.write_all(&encode_frame(&encode_client(message))).unwrap();
+        self.try_send(message).unwrap();
+    }
+
+    /// Writes one message, or says why it could not be.
+    pub fn try_send(&mut self, message: &ClientMsg) -> std::io::Result<()> {
+        self.stream.write_all(&encode_frame(&encode_client(message)))
     }
 
     /// Reads one message; panics where none comes within 10 s.
