@@ -200,6 +200,16 @@ pub const PASSWORDS_PER_ADDRESS: usize = 8;
 pub const PASSWORD_BYTES: usize = 1024;
 /// Pairs of name and address whose failed logins are remembered.
 pub const FAILED_LOGINS: usize = 4096;
+/// Marks in one frame of a client; several times what one that means well sends at once.
+pub const MARKS_PER_FRAME: usize = 4096;
+/// Servers, events and the like in one frame of a server.
+pub const STATED: usize = 1024;
+/// Runs of messages, marks and the like in one frame of a server: a page has a fourth of it.
+pub const RUNS_PER_FRAME: usize = 8192;
+/// Messages in one frame of a server: a page of the shortest ones has two thirds of it.
+pub const BODIES_PER_FRAME: usize = 32_768;
+/// Positions (one for each group of conversations) that a client names in `Resume`.
+pub const CLIENT_POSITIONS: usize = 1024;
 /// Marks of a server that are not applied yet; what comes on top is not taken.
 pub const MARKS: usize = 65_536;
 /// Marks in one command.

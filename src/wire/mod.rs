@@ -22,6 +22,7 @@ mod pb;
 pub(crate) mod random;
 #[cfg(test)]
 mod tests;
+mod weigh;
 
 /// The protobuf descriptors of everything in `proto/`, as an encoded `FileDescriptorSet`,
 /// for programs in other languages.
