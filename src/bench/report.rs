@@ -85,7 +85,7 @@ impl Report {
     #[must_use]
     pub fn text(&self) -> String {
         let mut text = format!(
-            "{}: {} messages of {} bytes through {} servers ({}, no TLS)\n\
+            "{}: {} messages of {} bytes through {} servers ({}, {})\n\
              \x20 all acknowledged after {:.2} s ({:.0}/s), all received after {:.2} s ({:.0}/s)\n\
              \x20 from sending to receiving: p50 {:.2} ms, p99 {:.2} ms, max {:.2} ms\n\
              \x20 from sending to its acknowledgement: p50 {:.2} ms, p99 {:.2} ms, max {:.2} ms\n\
@@ -95,6 +95,7 @@ impl Report {
             self.size,
             self.servers,
             self.store,
+            if self.tls { "TLS" } else { "no TLS" },
             self.sent_s,
             self.messages_per_s,
             self.received_s,

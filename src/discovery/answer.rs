@@ -163,7 +163,6 @@ mod tests {
     fn only_questions_are_answered_and_never_at_length() {
         seeds(500, |rng| {
             let purpose = if rng.random() { Purpose::Client } else { Purpose::Cluster };
-            let nonce = rng.random();
             let question = encode_question(&Question { version: 1, nonce: rng.random(), purpose });
             let asked = decode_question(&question).expect("a question");
             let answer = reply(&asked, question.len(), told(rng)).expect("an answer to it");

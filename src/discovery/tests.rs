@@ -151,7 +151,7 @@ fn at(port: u16) -> UdpSocket {
 async fn servers_that_are_made_to_ask_each_other_stay_silent() {
     let port = free_port();
     let _servers = [server(port, 1, 1, true), server(port, 2, 1, true)];
-    let found = ask(&here(port), Purpose::Client, PATIENCE, |_| false).await.unwrap();
+    let found = ask(&here(port), Purpose::Client, PATIENCE, |_| Judgement::Keep).await.unwrap();
     assert_eq!(found.len(), 2, "both have their sockets open");
     let (spoofed, honest) = (at(port), at(0));
     let question =

@@ -265,13 +265,14 @@ fn datagrams_of_discovery() {
                 generation: rng.random(),
                 leader: random::addresses(rng, 1).remove(0),
                 members: random::addresses(rng, 5),
-                signature: random::blob(rng, 64),
+                signer: None,
             };
-            encode_answer(&answer, DATAGRAM).unwrap()
+            encode_answer(&answer, DATAGRAM, None).unwrap()
         },
         held: |mut bytes| {
             bytes.truncate(DATAGRAM);
-            let encode = |answer: &discovery::Answer| encode_answer(answer, usize::MAX).unwrap();
+            let encode =
+                |answer: &discovery::Answer| encode_answer(answer, usize::MAX, None).unwrap();
             held(bytes, |b| decode_answer(&b), encode)
         },
     };

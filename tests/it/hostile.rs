@@ -20,6 +20,13 @@ fn header(length: usize) -> [u8; 4] {
     u32::try_from(length).unwrap().to_be_bytes()
 }
 
+/// What begins as the first record of a TLS handshake, and goes on for as long as one may.
+fn handshake() -> Vec<u8> {
+    let mut record = vec![0x16, 3, 1, 0x3f, 0xff];
+    record.resize(16 * 1024, 0);
+    record
+}
+
 /// One who is slow in a way of its own.
 struct Slow {
     way: &'static str,
@@ -31,8 +38,8 @@ struct Slow {
 }
 
 impl Slow {
-    fn new(way: &'static str, raw: Raw, drip: &[u8], within: Duration) -> Self {
-        Self { way, stranger: raw.into_stranger(), drip: drip.to_vec(), sent: 0, within }
+    fn new(way: &'static str, stranger: Stranger, drip: &[u8], within: Duration) -> Self {
+        Self { way, stranger, drip: drip.to_vec(), sent: 0, within }
     }
 
     fn say_one_byte(&mut self) {
@@ -48,7 +55,8 @@ impl Slow {
 fn who_is_slow_or_silent_is_out_in_bounded_time() {
     let cluster = Cluster::start(1);
     let address = cluster.address(cluster.leader().seat);
-    let open = |n| Raw::open(address, DeviceId([n; 16]));
+    let bare = || Stranger::bare(cluster.elsewhere(0), address).unwrap();
+    let open = || Stranger::from(cluster.elsewhere(0), address).unwrap();
     let mut owner = Raw::connect(address, DeviceId([1; 16]));
     owner.register("alice", "a long password");
     owner.resume(vec![]);
@@ -56,23 +64,27 @@ fn who_is_slow_or_silent_is_out_in_bounded_time() {
         let mut raw = Raw::connect(address, DeviceId([n; 16]));
         raw.login("alice", "a long password");
         raw.resume(vec![]);
-        raw
+        raw.into_stranger()
     };
     let mut begun = header(limits::FRAME_BEFORE_LOGIN).to_vec();
     begun.extend([0; 200]);
     let (short, long) = (limits::FRAME_TIME, limits::CLIENT_SILENCE);
-    let welcomed = Raw::connect(address, DeviceId([2; 16]));
+    let welcomed = Raw::connect(address, DeviceId([2; 16])).into_stranger();
     let ping = [0, 0, 0, 4, 0x52, 2, 8, 1];
     let begin = Instant::now();
     let mut slow = vec![
-        Slow::new("it says nothing", open(3), &[], limits::LOGIN_OWED),
-        Slow::new("its hello drips", open(4), &begun, limits::LOGIN_OWED),
+        Slow::new("it says nothing", bare(), &[], limits::LOGIN_OWED),
+        Slow::new("its handshake drips", bare(), &handshake(), limits::LOGIN_OWED),
+        Slow::new("it says nothing in TLS", open(), &[], limits::LOGIN_OWED),
+        Slow::new("its hello drips", open(), &begun, limits::LOGIN_OWED),
         Slow::new("it does not log in", welcomed, &[], limits::LOGIN_OWED),
         Slow::new("its frame drips", member(5), &begun, short),
         Slow::new("its frame stops", member(6), &[], short),
         Slow::new("it is gone", member(7), &[], long),
     ];
-    slow[4].stranger.say(&ping[..5]);
+    slow.iter_mut().filter(|slow| slow.way == "its frame stops").for_each(|slow| {
+        slow.stranger.say(&ping[..5]);
+    });
     while !slow.is_empty() {
         let next = slow.iter().map(|slow| slow.within).min().unwrap_or_default();
         let left = (begin + next + SLACK).saturating_duration_since(Instant::now());
@@ -118,11 +130,12 @@ fn promises_of_large_frames_cost_no_memory() {
     let before = resident(&cluster);
     inside.iter_mut().for_each(|member| member.say(&header(limits::FRAME_CLIENT)));
     let mut outside: Vec<Stranger> = (0..PROMISES - usize::from(MEMBERS))
-        .map(|n| {
+        .filter_map(|n| {
             let source = cluster.elsewhere(u8::try_from(n % 40).unwrap());
-            let mut stranger = Stranger::from(source, address).unwrap();
+            // Who finds no place may be sent away before it can promise anything.
+            let mut stranger = Stranger::from(source, address).ok()?;
             stranger.say(&header(limits::FRAME_BEFORE_LOGIN));
-            stranger
+            Some(stranger)
         })
         .collect();
     let mut most = 0;
@@ -146,23 +159,25 @@ const DRIPS: usize = 5_000;
 /// Addresses that they come from.
 const SOURCES: usize = 20;
 
-/// Strangers who connect again whenever they are sent away, and say one byte of a hello now and
-/// then; until it is enough. Counts the connections made.
+/// Strangers who connect again whenever they are sent away, and say one byte of a
+/// handshake now and then; until it is enough. Counts the connections made.
 fn drip(cluster: &Cluster, servers: &[SocketAddr], enough: &AtomicBool, made: &AtomicUsize) {
-    let mut strangers: Vec<Option<Stranger>> = (0..DRIPS).map(|_| None).collect();
+    let mut strangers: Vec<Option<(Stranger, usize)>> = (0..DRIPS).map(|_| None).collect();
+    let handshake = handshake();
     while !enough.load(Ordering::Relaxed) {
         for (n, stranger) in strangers.iter_mut().enumerate() {
             if enough.load(Ordering::Relaxed) {
                 return;
             }
-            if stranger.as_mut().is_none_or(Stranger::is_out) {
+            if stranger.as_mut().is_none_or(|(stranger, _)| stranger.is_out()) {
                 let source = cluster.elsewhere(u8::try_from(n % SOURCES).unwrap());
                 let server = servers[n / SOURCES % servers.len()];
-                *stranger = Stranger::from(source, server).ok();
+                *stranger = Stranger::bare(source, server).ok().map(|stranger| (stranger, 0));
                 made.fetch_add(usize::from(stranger.is_some()), Ordering::Relaxed);
             }
-            if let Some(stranger) = stranger {
-                stranger.say(&[0]);
+            if let Some((stranger, said)) = stranger {
+                stranger.say(&handshake[*said..=*said]);
+                *said = (*said + 1) % handshake.len();
             }
         }
     }

@@ -11,7 +11,8 @@ use std::time::Duration;
 /// session ends, and nobody is elected.
 #[test]
 fn a_full_server_makes_room_and_the_cluster_keeps_its_leader() {
-    let cluster = Cluster::start(3);
+    // Without TLS, so that who is displaced can be told why.
+    let cluster = Cluster::setup().plain().start(3);
     let before = cluster.leader();
     let follower = cluster.seats().into_iter().find(|seat| *seat != before.seat).unwrap();
     let address = cluster.address(follower);
@@ -41,7 +42,7 @@ fn a_full_server_makes_room_and_the_cluster_keeps_its_leader() {
 /// from anybody else.
 #[test]
 fn an_address_that_has_its_share_displaces_itself_alone() {
-    let cluster = Cluster::start(1);
+    let cluster = Cluster::setup().plain().start(1);
     let address = cluster.address(cluster.leader().seat);
     let (greedy, modest) = (cluster.elsewhere(0), cluster.elsewhere(1));
     let device = DeviceId([2; 16]);
