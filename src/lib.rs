@@ -25,6 +25,8 @@ pub mod ui;
 pub mod wire;
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 #[path = "../tests/support/mod.rs"]
 #[expect(dead_code, reason = "each binary of tests uses a part of it")]
 mod support;

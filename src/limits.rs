@@ -101,6 +101,9 @@ pub const STORE_BACKLOG_BYTES: usize = 16 * 1024 * 1024;
 pub const SESSIONS: usize = 20_000;
 /// Connections of one server that have not logged in.
 pub const SESSIONS_BEFORE_LOGIN: usize = 512;
+/// Of these, connections from one IPv4 address or one IPv6 /64: many people may share one, and
+/// eight such addresses fill a server.
+pub const STRANGERS_PER_ADDRESS: usize = 64;
 /// Connections that found no room and are being told so; who comes on top is not told.
 pub const TURNED_AWAY: usize = 64;
 /// Events that wait for one session before it catches up from the store instead.
@@ -111,6 +114,16 @@ pub const SESSION_EVENTS: usize = 64;
 pub const SESSION_OUT_BYTES: usize = 64 * 1024;
 /// Hello, login and registration together take at most this long.
 pub const LOGIN_TIME: Duration = Duration::from_secs(10);
+/// Of this, what the client may take until it has said who it is: the time in which the server
+/// has nothing to do but wait for it.
+pub const LOGIN_OWED: Duration = Duration::from_secs(5);
+/// A frame from a client is complete this long after its first byte; and one whose bytes keep
+/// coming pauses no longer than this.
+pub const FRAME_TIME: Duration = Duration::from_secs(10);
+/// A frame longer than this, in bytes, has more time on a slow line.
+pub const FRAME_LONG: usize = 64 * 1024;
+/// A long frame is complete this long after its first byte.
+pub const FRAME_TIME_LONG: Duration = Duration::from_secs(30);
 /// A client that sends nothing for this long is gone; it pings every 15 s.
 pub const CLIENT_SILENCE: Duration = Duration::from_secs(60);
 /// A client that takes nothing for this long although something waits for it is gone.
@@ -183,10 +196,22 @@ pub const REQUESTS: usize = 8;
 pub const HELD_BYTES: usize = 128 * 1024 * 1024;
 /// Passwords that wait to be hashed; one is hashed at a time (about 30 ms each).
 pub const PASSWORDS: usize = 64;
+/// Of these, passwords from one IPv4 address or one IPv6 /64.
+pub const PASSWORDS_PER_ADDRESS: usize = 8;
 /// Longest password, in bytes.
 pub const PASSWORD_BYTES: usize = 1024;
 /// Pairs of name and address whose failed logins are remembered.
 pub const FAILED_LOGINS: usize = 4096;
+/// Marks in one frame of a client; several times what one that means well sends at once.
+pub const MARKS_PER_FRAME: usize = 4096;
+/// Servers, events and the like in one frame of a server.
+pub const STATED: usize = 1024;
+/// Runs of messages, marks and the like in one frame of a server: a page has a fourth of it.
+pub const RUNS_PER_FRAME: usize = 8192;
+/// Messages in one frame of a server: a page of the shortest ones has two thirds of it.
+pub const BODIES_PER_FRAME: usize = 32_768;
+/// Positions (one for each group of conversations) that a client names in `Resume`.
+pub const CLIENT_POSITIONS: usize = 1024;
 /// Marks of a server that are not applied yet; what comes on top is not taken.
 pub const MARKS: usize = 65_536;
 /// Marks in one command.

@@ -3,6 +3,7 @@
 //! not know servers; who starts them hands in where they are.
 
 mod body;
+mod flood;
 mod report;
 mod stream;
 
@@ -21,6 +22,10 @@ pub struct Plan {
     pub size: usize,
     /// Messages sent and not yet committed; at most the server's own window.
     pub window: u64,
+    /// Logins with a wrong password, a second, meanwhile.
+    pub bad_logins: u32,
+    /// The servers are on this machine, at loopback addresses: so are strangers then.
+    pub own_servers: bool,
     /// Where the cluster is.
     pub finding: Finding,
     /// Shows progress on standard error.

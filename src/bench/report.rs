@@ -28,6 +28,12 @@ pub struct Report {
     pub p99_ms: f64,
     /// The slowest.
     pub max_ms: f64,
+    /// Median from being handed to the client to being acknowledged, in milliseconds.
+    pub ack_p50_ms: f64,
+    /// 99th percentile.
+    pub ack_p99_ms: f64,
+    /// The slowest.
+    pub ack_max_ms: f64,
     /// Bytes of a body.
     pub size: usize,
     /// Messages sent and not yet acknowledged, at most.
@@ -42,6 +48,21 @@ pub struct Report {
     pub fsyncs: Vec<u64>,
     /// Servers of the sender and of the receiver, by seat.
     pub seats: (u32, u32),
+    /// Logins with a wrong password meanwhile.
+    pub bad_logins: BadLogins,
+}
+
+/// Logins with a wrong password, and what became of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct BadLogins {
+    /// As many were wanted a second.
+    pub per_second: u32,
+    /// The password was looked at, and refused.
+    pub refused: u64,
+    /// Told to come back later.
+    pub busy: u64,
+    /// Other ends: no connection, no answer.
+    pub lost: u64,
 }
 
 /// Milliseconds at a quantile of a histogram of nanoseconds.
@@ -63,16 +84,18 @@ impl Report {
     /// For people.
     #[must_use]
     pub fn text(&self) -> String {
-        format!(
-            "{}: {} messages of {} bytes through {} servers ({}, no TLS)\n\
+        let mut text = format!(
+            "{}: {} messages of {} bytes through {} servers ({}, {})\n\
              \x20 all acknowledged after {:.2} s ({:.0}/s), all received after {:.2} s ({:.0}/s)\n\
              \x20 from sending to receiving: p50 {:.2} ms, p99 {:.2} ms, max {:.2} ms\n\
+             \x20 from sending to its acknowledgement: p50 {:.2} ms, p99 {:.2} ms, max {:.2} ms\n\
              \x20 sender on server {}, receiver on server {}; log syncs per server: {:?}",
             self.job,
             self.messages,
             self.size,
             self.servers,
             self.store,
+            if self.tls { "TLS" } else { "no TLS" },
             self.sent_s,
             self.messages_per_s,
             self.received_s,
@@ -80,9 +103,20 @@ impl Report {
             self.p50_ms,
             self.p99_ms,
             self.max_ms,
+            self.ack_p50_ms,
+            self.ack_p99_ms,
+            self.ack_max_ms,
             self.seats.0,
             self.seats.1,
             self.fsyncs,
-        )
+        );
+        let BadLogins { per_second, refused, busy, lost } = self.bad_logins;
+        if per_second > 0 {
+            text += &format!(
+                "\n  meanwhile {per_second} bad logins a second: {refused} refused, \
+                 {busy} told to wait, {lost} without an answer"
+            );
+        }
+        text
     }
 }

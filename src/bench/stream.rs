@@ -1,6 +1,7 @@
 //! One sender, one receiver on another server, a window of messages in flight.
 
 use super::body::{age_ns, stamped};
+use super::flood::Flood;
 use super::report::{ms_at, ns_to_ms, per_second};
 use super::{Plan, Report, client_config};
 use crate::chat::command::Target;
@@ -10,6 +11,7 @@ use crate::client::{Client, ClientEvent, Connection};
 use crate::wire::message::Status;
 use anyhow::{Context, bail};
 use hdrhistogram::Histogram;
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::Receiver;
 
@@ -30,22 +32,14 @@ pub async fn run(plan: &Plan, window: u64) -> anyhow::Result<Report> {
     let to = sender.lookup(&receiver_name).await.context("the receiver cannot be found")?.user;
     let before = statuses(&cluster, plan.finding.security).await;
 
+    let flood = Flood::start(plan, &before);
     let messages = plan.messages;
     let start = Instant::now();
     let received = tokio::spawn(receive(receiver.clone(), inbox, messages, start, plan.progress));
-    let mut committed = 0;
-    let mut queued = 0;
-    while committed < messages {
-        if queued < messages && queued - committed < window {
-            sender.send(Target::User(to), stamped(plan.size)).await?;
-            queued += 1;
-            committed += drain(&mut acks)?;
-        } else {
-            committed += one(&mut acks).await?;
-        }
-    }
+    let waits = send_all(plan, window, &sender, &mut acks, Target::User(to)).await?;
     let sent_s = start.elapsed().as_secs_f64();
     let (received_s, ages) = received.await??;
+    let bad_logins = flood.end().await;
     let after = statuses(&cluster, plan.finding.security).await;
     sender.close().await;
     receiver.close().await;
@@ -61,6 +55,9 @@ pub async fn run(plan: &Plan, window: u64) -> anyhow::Result<Report> {
         p50_ms: ms_at(&ages, 0.5),
         p99_ms: ms_at(&ages, 0.99),
         max_ms: ns_to_ms(ages.max()),
+        ack_p50_ms: ms_at(&waits, 0.5),
+        ack_p99_ms: ms_at(&waits, 0.99),
+        ack_max_ms: ns_to_ms(waits.max()),
         size: plan.size,
         window,
         servers: after.len(),
@@ -68,7 +65,38 @@ pub async fn run(plan: &Plan, window: u64) -> anyhow::Result<Report> {
         tls: !plan.finding.security.plain,
         fsyncs: after.iter().zip(&before).map(|(a, b)| a.fsyncs.saturating_sub(b.fsyncs)).collect(),
         seats: (seat_s, seat_r),
+        bad_logins,
     })
+}
+
+/// Sends all messages, never more than the window at a time; how long each waited for its
+/// acknowledgement.
+async fn send_all(
+    plan: &Plan,
+    window: u64,
+    sender: &Client,
+    acks: &mut Receiver<ClientEvent>,
+    to: Target,
+) -> anyhow::Result<Histogram<u64>> {
+    let mut waits = Histogram::<u64>::new(3)?;
+    let mut waiting = VecDeque::new();
+    let mut queued = 0;
+    while queued < plan.messages || !waiting.is_empty() {
+        let room = u64::try_from(waiting.len())? < window;
+        let committed = if queued < plan.messages && room {
+            waiting.push_back(Instant::now());
+            sender.send(to, stamped(plan.size)).await?;
+            queued += 1;
+            drain(acks)?
+        } else {
+            one(acks).await?
+        };
+        for since in (0..committed).filter_map(|_| waiting.pop_front()) {
+            let wait: Duration = since.elapsed();
+            waits.record(u64::try_from(wait.as_nanos())?.max(1))?;
+        }
+    }
+    Ok(waits)
 }
 
 /// Waits until the client is logged in; the seat that serves it, and the server's address.

@@ -319,6 +319,10 @@ pub struct BenchArgs {
     /// Messages sent and not yet acknowledged
     #[arg(long, value_name = "W", default_value_t = 4096, value_parser = clap::value_parser!(u64).range(1..))]
     pub window: u64,
+    /// Logins with a wrong password a second meanwhile; from many loopback addresses where the
+    /// servers are its own
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=10_000))]
+    pub bad_logins: u32,
     /// One JSON object
     #[arg(long)]
     pub json: bool,

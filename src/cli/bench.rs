@@ -52,6 +52,8 @@ async fn measure(args: &BenchArgs) -> anyhow::Result<End> {
         messages: args.messages,
         size: usize::try_from(args.size)?,
         window: args.window,
+        bad_logins: args.bad_logins,
+        own_servers: own.is_some(),
         finding: Finding { servers, security, ..Finding::default() },
         progress: !args.json && std::io::stderr().is_terminal(),
     };

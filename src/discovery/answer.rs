@@ -2,6 +2,7 @@
 //! that nobody on the network can even tell that a server is here. It must not
 //! know why it may answer.
 
+use super::allowance::Allowance;
 use crate::chat::ids::ClusterId;
 use crate::limits;
 use crate::tls::NodeKeys;
@@ -10,7 +11,7 @@ use crate::wire::discovery::{Answer, Question, decode_question, encode_answer};
 use crate::wire::message::ServerAddress;
 use bytes::Bytes;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::UdpSocket;
@@ -19,8 +20,8 @@ use tokio_util::sync::CancellationToken;
 
 /// How often it looks whether it may answer, while nobody asks.
 const LOOK: Duration = Duration::from_millis(100);
-/// Answers in a second, and at once after a quiet time.
-const ANSWERS_PER_SECOND: u32 = 5000;
+/// Ports below this one are those of a machine's services.
+const FIRST_UNPRIVILEGED: u16 = 1024;
 /// A socket that cannot be opened is tried again after this time.
 const REOPEN: Duration = Duration::from_secs(1);
 
@@ -81,9 +82,13 @@ pub async fn run(
                 }
             }
         }
-        if let (Some(Ok((length, from))), Some(socket)) = (asked, &socket)
-            && let Some(answer) = reply(datagram.get(..length).unwrap_or_default(), told)
-            && allowance.take(now)
+        if let (Some(Ok((length, SocketAddr::V4(from)))), Some(socket)) = (asked, &socket)
+            && may_ask(&from, port)
+            && let datagram = datagram.get(..length).unwrap_or_default()
+            && let Ok(question) = decode_question(datagram)
+            // To sign an answer is work: who gets none causes none.
+            && allowance.take(*from.ip(), now)
+            && let Some(answer) = reply(&question, datagram.len(), told)
             && let Err(why) = socket.send_to(&answer, from).await
         {
             tracing::debug!(event = "discovery.unsent", %why, "an answer could not be sent");
@@ -91,9 +96,9 @@ pub async fn run(
     }
 }
 
-/// The answer to a datagram, if it is a question; never longer than that.
-fn reply(datagram: &[u8], told: Told) -> Option<Bytes> {
-    let Question { nonce, .. } = decode_question(datagram).ok()?;
+/// The answer to a question of that many bytes; never longer than that.
+fn reply(question: &Question, length: usize, told: Told) -> Option<Bytes> {
+    let nonce = question.nonce;
     let answer = Answer {
         version: wire::VERSION,
         nonce,
@@ -105,7 +110,7 @@ fn reply(datagram: &[u8], told: Told) -> Option<Bytes> {
         signer: None,
     };
     let hint = told.keys.as_ref().map(|keys| &keys.hint);
-    encode_answer(&answer, datagram.len().min(limits::QUESTION_BYTES), hint).ok()
+    encode_answer(&answer, length.min(limits::QUESTION_BYTES), hint).ok()
 }
 
 fn open(port: u16) -> io::Result<UdpSocket> {
@@ -118,41 +123,58 @@ fn open(port: u16) -> io::Result<UdpSocket> {
     UdpSocket::from_std(socket.into())
 }
 
-/// A bucket of answers.
-struct Allowance {
-    left: u32,
-    filled_at: Instant,
-}
-
-impl Allowance {
-    const fn new(now: Instant) -> Self {
-        Self { left: ANSWERS_PER_SECOND, filled_at: now }
-    }
-
-    fn take(&mut self, now: Instant) -> bool {
-        let passed = now.saturating_duration_since(self.filled_at);
-        let more = passed.as_millis() * u128::from(ANSWERS_PER_SECOND) / 1000;
-        if more > 0 {
-            let more = u32::try_from(more).unwrap_or(ANSWERS_PER_SECOND);
-            self.left = self.left.saturating_add(more).min(ANSWERS_PER_SECOND);
-            self.filled_at = now;
-        }
-        let free = self.left > 0;
-        self.left = self.left.saturating_sub(1);
-        free
-    }
+/// Whether a question from there may be answered. Our own port, on whatever machine, belongs to
+/// a server: two that answer each other would never stop. Low ports belong to services that
+/// might answer an answer.
+const fn may_ask(from: &SocketAddrV4, own_port: u16) -> bool {
+    from.port() != own_port && from.port() >= FIRST_UNPRIVILEGED
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chat::scripts::seeds;
+    use crate::wire::discovery::{Purpose, decode_answer, encode_question};
+    use crate::wire::random;
+    use rand::Rng;
 
-    #[tokio::test]
-    async fn a_flood_gets_few_answers() {
-        let now = Instant::now();
-        let mut allowance = Allowance::new(now);
-        let given = (0..100_000).filter(|_| allowance.take(now)).count();
-        assert_eq!(given, ANSWERS_PER_SECOND as usize);
-        assert!(allowance.take(now + Duration::from_millis(10)));
+    fn told(rng: &mut rand::rngs::StdRng) -> Told {
+        let members = rng.random_range(0..20);
+        Told {
+            cluster_name: random::text(rng),
+            cluster: random::cluster(rng),
+            generation: random::number(rng),
+            leader: random::addresses(rng, 1).remove(0),
+            members: random::addresses(rng, members),
+            keys: None,
+        }
+    }
+
+    #[test]
+    fn servers_and_services_are_not_answered() {
+        let from = |port| SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 1), port);
+        assert!(may_ask(&from(1024), 7100) && may_ask(&from(60_000), 7100));
+        assert!(!may_ask(&from(7100), 7100), "a server");
+        assert!([0, 7, 53, 123, 1023].iter().all(|port| !may_ask(&from(*port), 7100)));
+    }
+
+    /// Answers, damaged questions and noise get no answer; a question gets none that is longer.
+    #[test]
+    fn only_questions_are_answered_and_never_at_length() {
+        seeds(500, |rng| {
+            let purpose = if rng.random() { Purpose::Client } else { Purpose::Cluster };
+            let question = encode_question(&Question { version: 1, nonce: rng.random(), purpose });
+            let asked = decode_question(&question).expect("a question");
+            let answer = reply(&asked, question.len(), told(rng)).expect("an answer to it");
+            assert!(answer.len() <= question.len(), "{} bytes", answer.len());
+            assert_eq!(decode_answer(&answer).unwrap().nonce, asked.nonce);
+            let mut padded = answer.to_vec();
+            padded.resize(limits::QUESTION_BYTES, 0);
+            let half = &question[..rng.random_range(0..question.len())];
+            for other in [&answer, &padded[..], half, &random::blob(rng, 2048)] {
+                let taken = decode_question(other);
+                assert!(taken.is_err(), "taken for a question: {taken:?}");
+            }
+        });
     }
 }

@@ -4,7 +4,7 @@ use super::answer::{self, Told};
 use super::ask::{Judgement, Patience, ask, everywhere};
 use crate::chat::ids::ClusterId;
 use crate::limits;
-use crate::wire::discovery::{Purpose, Question, encode_question};
+use crate::wire::discovery::{Purpose, Question, decode_answer, encode_question};
 use crate::wire::message::ServerAddress;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
@@ -132,8 +132,41 @@ async fn an_answer_is_never_longer_than_its_question_and_nothing_else_is_answere
     let last = encode_question(&Question { version: 1, nonce: [6; 16], purpose: Purpose::Cluster });
     socket.send_to(&last, to).await.unwrap();
     let length = socket.recv(&mut answer).await.unwrap();
-    let heard = crate::wire::discovery::decode_answer(&answer[..length]).unwrap();
+    let heard = decode_answer(&answer[..length]).unwrap();
     assert_eq!(heard.nonce, [6; 16]);
+}
+
+/// A socket of somebody else on this machine; at the servers' own port, as if it were a server.
+fn at(port: u16) -> UdpSocket {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::DGRAM, None).unwrap();
+    socket.set_reuse_address(true).unwrap();
+    socket.set_broadcast(true).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    socket.bind(&SocketAddr::from(([127, 0, 0, 9], port)).into()).unwrap();
+    socket.into()
+}
+
+/// Two servers hear a question in each other's name: nobody answers, so nothing goes on for ever.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn servers_that_are_made_to_ask_each_other_stay_silent() {
+    let port = free_port();
+    let _servers = [server(port, 1, 1, true), server(port, 2, 1, true)];
+    let found = ask(&here(port), Purpose::Client, PATIENCE, |_| Judgement::Keep).await.unwrap();
+    assert_eq!(found.len(), 2, "both have their sockets open");
+    let (spoofed, honest) = (at(port), at(0));
+    let question =
+        |nonce| encode_question(&Question { version: 1, nonce, purpose: Purpose::Client });
+    spoofed.send_to(&question([5; 16]), here(port)[0]).unwrap();
+    // Who has answered a question that was sent later has read the first one.
+    honest.send_to(&question([6; 16]), here(port)[0]).unwrap();
+    let mut answer = [0; 2048];
+    for _ in 0..2 {
+        let length = honest.recv(&mut answer).expect("an answer of each server");
+        assert_eq!(decode_answer(&answer[..length]).unwrap().nonce, [6; 16]);
+    }
+    spoofed.set_nonblocking(true).unwrap();
+    let heard = spoofed.recv(&mut answer);
+    assert!(heard.is_err(), "a server was answered: {heard:?}");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 use super::session_task::{self, Permits};
 use super::shared::Shared;
+use super::strangers::Strangers;
 use crate::limits;
 use crate::tls::{self, Stream};
 use crate::wire::client::encode_server;
@@ -76,13 +77,14 @@ impl Door {
 pub async fn accept(shared: Arc<Shared>, door: Door, tasks: TaskTracker) {
     let sessions = Arc::new(Semaphore::new(limits::SESSIONS));
     let turned_away = Arc::new(Semaphore::new(limits::TURNED_AWAY));
-    let before_login = Arc::new(Semaphore::new(limits::SESSIONS_BEFORE_LOGIN));
+    let strangers = Strangers::default();
     while let Some((stream, peer)) = shared.stop.run_until_cancelled(door.next()).await {
-        let session = Arc::clone(&sessions).try_acquire_owned();
-        let stranger = Arc::clone(&before_login).try_acquire_owned();
-        match (session, stranger) {
-            (Ok(session), Ok(stranger)) => {
-                let permits = Permits { _session: session, before_login: Some(stranger) };
+        let session = Arc::clone(&sessions).try_acquire_owned().ok();
+        // Nobody gives way for one who cannot stay.
+        let guest = session.as_ref().and_then(|_| strangers.come(peer.ip()));
+        match (session, guest) {
+            (Some(session), Some(guest)) => {
+                let permits = Permits { _session: session, before_login: Some(guest) };
                 let (shared, door) = (Arc::clone(&shared), door.clone());
                 tasks.spawn(async move { let_in(shared, door, stream, peer, permits).await });
             }
@@ -103,11 +105,13 @@ async fn let_in(
     peer: SocketAddr,
     permits: Permits,
 ) {
-    let secured = timeout(limits::LOGIN_TIME, door.secured(stream));
+    let Some(guest) = &permits.before_login else { return };
+    let secured = guest.stays_for(door.secured(stream));
     match shared.stop.run_until_cancelled(secured).await {
         Some(Ok(Ok(stream))) => session_task::serve(shared, stream, peer, permits).await,
         Some(Ok(Err(error))) => tracing::debug!(%peer, %error, "a client does not speak TLS"),
-        Some(Err(_)) | None => {}
+        Some(Err(out)) => tracing::debug!(%peer, ?out, "a client had to go"),
+        None => {}
     }
 }
 

@@ -14,10 +14,12 @@ pub mod config;
 pub mod session;
 
 mod accept;
+mod fair;
 mod hub;
 mod life;
 mod marks;
 mod opening;
+mod origin;
 mod password;
 mod placement;
 mod process;
@@ -28,6 +30,7 @@ mod replica;
 mod session_task;
 mod shared;
 mod status;
+mod strangers;
 mod waiting;
 mod watchers;
 

@@ -1,16 +1,20 @@
 //! Passwords: Argon2id, one at a time on a thread of low priority, so that a
-//! storm of logins cannot take the processor from Raft; and who must wait after
-//! failed tries. It must not know sessions or the state.
+//! storm of logins cannot take the processor from Raft, in turns of those who wait; and
+//! who must wait after failed tries. It must not know sessions or the state.
 
+use super::fair::Fair;
+use super::origin::Origin;
+use super::shared::lock;
 use crate::limits;
 use argon2::password_hash::{Output, ParamsString, PasswordHash, Salt, SaltString};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 /// Argon2id as OWASP recommends at least: 19 MiB, two passes, one lane.
 const MEMORY_KIB: u32 = 19 * 1024;
@@ -30,7 +34,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// Why a password was not looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PasswordError {
-    /// Too many wait: try again later.
+    /// Too many wait, or too many from the same address: try again later.
     Full,
     /// The thread has ended, or Argon2 itself failed.
     Failed,
@@ -41,10 +45,66 @@ enum Job {
     Verify { password: String, hash: Option<String>, answer: oneshot::Sender<Option<bool>> },
 }
 
+/// What waits for the thread.
+struct Queue {
+    jobs: Fair<Job>,
+    /// Nobody can add to it any more.
+    closed: bool,
+}
+
+struct Waiting {
+    queue: Mutex<Queue>,
+    news: Condvar,
+}
+
+impl Waiting {
+    /// The next job; `None` once there is none and never will be.
+    fn next(&self) -> Option<Job> {
+        let mut queue = lock(&self.queue);
+        loop {
+            let job = queue.jobs.pop();
+            if job.is_some() || queue.closed {
+                return job;
+            }
+            queue = self.news.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+/// Closes the queue when it is dropped.
+struct Entrance(Arc<Waiting>);
+
+impl Drop for Entrance {
+    fn drop(&mut self) {
+        lock(&self.0.queue).closed = true;
+        self.0.news.notify_all();
+    }
+}
+
 /// The hashing thread's queue. Cheap to clone; the thread ends with the last one.
 #[derive(Clone)]
 pub struct Passwords {
-    jobs: mpsc::Sender<Job>,
+    entrance: Arc<Entrance>,
+}
+
+/// How passwords are hashed.
+trait Hashing: Send + 'static {
+    /// The PHC string of a password under a new salt.
+    fn hash(&self, password: &[u8]) -> Option<String>;
+    /// Whether it is the password of this PHC string.
+    fn verify(&self, password: &[u8], hash: &str) -> Option<bool>;
+}
+
+struct Argon;
+
+impl Hashing for Argon {
+    fn hash(&self, password: &[u8]) -> Option<String> {
+        hash(password)
+    }
+
+    fn verify(&self, password: &[u8], hash: &str) -> Option<bool> {
+        verify(password, hash)
+    }
 }
 
 impl Passwords {
@@ -53,56 +113,69 @@ impl Passwords {
     /// # Errors
     /// When there are no more threads.
     pub fn start() -> io::Result<(Self, JoinHandle<()>)> {
-        let (jobs, queue) = mpsc::channel(limits::PASSWORDS);
-        let thread = std::thread::Builder::new().name("passwords".to_owned());
-        let handle = thread.spawn(move || work(queue))?;
-        Ok((Self { jobs }, handle))
+        Self::start_with(Argon)
     }
 
-    /// The PHC string of a new password.
+    fn start_with(hashing: impl Hashing) -> io::Result<(Self, JoinHandle<()>)> {
+        let jobs = Fair::new(limits::PASSWORDS, limits::PASSWORDS_PER_ADDRESS);
+        let queue = Mutex::new(Queue { jobs, closed: false });
+        let waiting = Arc::new(Waiting { queue, news: Condvar::new() });
+        let thread = std::thread::Builder::new().name("passwords".to_owned());
+        let own = Arc::clone(&waiting);
+        let handle = thread.spawn(move || work(&own, &hashing))?;
+        Ok((Self { entrance: Arc::new(Entrance(waiting)) }, handle))
+    }
+
+    /// The PHC string of a new password that came from this address.
     ///
     /// # Errors
     /// See [`PasswordError`].
-    pub async fn hash(&self, password: String) -> Result<String, PasswordError> {
+    pub async fn hash(&self, from: IpAddr, password: String) -> Result<String, PasswordError> {
         let (answer, hashed) = oneshot::channel();
-        self.jobs.try_send(Job::Hash { password, answer }).map_err(|_| PasswordError::Full)?;
-        hashed.await.ok().flatten().ok_or(PasswordError::Failed)
+        self.wait_for(from, Job::Hash { password, answer });
+        hashed.await.map_err(|_| PasswordError::Full)?.ok_or(PasswordError::Failed)
     }
 
-    /// True if the password belongs to the hash. Without a hash the same work is done for nothing,
-    /// so that the time does not tell whether the user exists.
+    /// True if the password, which came from this address, belongs to the hash. Without a hash
+    /// the same work is done for nothing, so that the time does not tell whether the user exists.
     ///
     /// # Errors
     /// See [`PasswordError`].
     pub async fn verify(
         &self,
+        from: IpAddr,
         password: String,
         hash: Option<String>,
     ) -> Result<bool, PasswordError> {
         let (answer, verified) = oneshot::channel();
-        self.jobs
-            .try_send(Job::Verify { password, hash, answer })
-            .map_err(|_| PasswordError::Full)?;
-        verified.await.ok().flatten().ok_or(PasswordError::Failed)
+        self.wait_for(from, Job::Verify { password, hash, answer });
+        verified.await.map_err(|_| PasswordError::Full)?.ok_or(PasswordError::Failed)
+    }
+
+    /// Who has no place, or no longer, hears so by the end of the channel for the answer.
+    fn wait_for(&self, from: IpAddr, job: Job) {
+        let Entrance(waiting) = &*self.entrance;
+        drop(lock(&waiting.queue).jobs.push(Origin::of(from), job));
+        waiting.news.notify_one();
     }
 }
 
-fn work(mut queue: mpsc::Receiver<Job>) {
+fn work(queue: &Waiting, hashing: &impl Hashing) {
     lower_priority();
-    let dummy = hash(b"the password of nobody").unwrap_or_default();
-    while let Some(job) = queue.blocking_recv() {
+    let dummy = hashing.hash(b"the password of nobody").unwrap_or_default();
+    while let Some(job) = queue.next() {
         match job {
             // A session that has gone away no longer waits for the answer.
             Job::Hash { password, answer } => {
                 if !answer.is_closed() {
-                    drop(answer.send(hash(password.as_bytes())));
+                    drop(answer.send(hashing.hash(password.as_bytes())));
                 }
             }
             Job::Verify { password, hash, answer } => {
                 if !answer.is_closed() {
                     let known = hash.is_some();
                     let hash = hash.unwrap_or_else(|| dummy.clone());
-                    let right = verify(password.as_bytes(), &hash);
+                    let right = hashing.verify(password.as_bytes(), &hash);
                     let right = right.map(|right| right && known);
                     if answer.send(right).is_err() {
                         tracing::debug!("nobody waits for this password any more");
@@ -215,67 +288,4 @@ impl Throttle {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use argon2::password_hash::{PasswordHasher, PasswordVerifier};
-
-    const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
-
-    #[tokio::test]
-    async fn only_the_right_password_of_a_known_user_passes() {
-        let (passwords, thread) = Passwords::start().unwrap();
-        let hash = passwords.hash("secret".to_owned()).await.unwrap();
-        assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
-        assert_eq!(passwords.verify("secret".to_owned(), Some(hash.clone())).await, Ok(true));
-        assert_eq!(passwords.verify("Secret".to_owned(), Some(hash)).await, Ok(false));
-        let nobody = passwords.verify("the password of nobody".to_owned(), None).await;
-        assert_eq!(nobody, Ok(false));
-        drop(passwords);
-        thread.join().unwrap();
-    }
-
-    /// As any other program computes them: what is stored already stays valid.
-    #[test]
-    fn hashes_are_those_of_the_standard() {
-        let salt = SaltString::encode_b64(&[7; 16]).unwrap();
-        let params = Params::new(MEMORY_KIB, PASSES, 1, None).unwrap();
-        let theirs = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
-        let foreign = theirs.hash_password(b"secret", &salt).unwrap().to_string();
-        assert_eq!(verify(b"secret", &foreign), Some(true));
-        assert_eq!(verify(b"Secret", &foreign), Some(false));
-        let own = hash(b"secret").unwrap();
-        let own = PasswordHash::new(&own).unwrap();
-        assert_eq!(theirs.verify_password(b"secret", &own), Ok(()));
-        assert!(theirs.verify_password(b"Secret", &own).is_err());
-    }
-
-    #[test]
-    fn waits_grow_for_one_pair_only_and_end_with_the_right_password() {
-        let (mut throttle, now) = (Throttle::default(), Instant::now());
-        for _ in 0..FREE_TRIES {
-            throttle.failed("alice", HERE, now);
-            assert_eq!(throttle.wait("alice", HERE, now), None);
-        }
-        let mut longest = Duration::ZERO;
-        for _ in 0..80 {
-            throttle.failed("alice", HERE, now);
-            let wait = throttle.wait("alice", HERE, now).unwrap();
-            assert!(wait >= longest && wait <= LONGEST_WAIT);
-            longest = wait;
-        }
-        assert_eq!(longest, LONGEST_WAIT);
-        assert_eq!(throttle.wait("bob", HERE, now), None);
-        assert_eq!(throttle.wait("alice", HERE, now + LONGEST_WAIT), None);
-        throttle.passed("alice", HERE);
-        assert_eq!(throttle.wait("alice", HERE, now), None);
-    }
-
-    #[test]
-    fn memory_is_bounded() {
-        let (mut throttle, now) = (Throttle::default(), Instant::now());
-        for n in 0..2 * limits::FAILED_LOGINS {
-            throttle.failed(&format!("user{n}"), HERE, now);
-        }
-        assert!(throttle.failed.len() <= limits::FAILED_LOGINS);
-    }
-}
+mod tests;

@@ -34,7 +34,7 @@ pub async fn answer(shared: Arc<Shared>, peer: IpAddr, query: Query) -> Answer {
             let statement = Box::new(status::answer(&shared, events_after));
             Answer::Message(Box::new(ServerMsg::Status(statement)))
         }
-        Query::Hash(password) => Answer::Hashed(hash(&shared, password).await),
+        Query::Hash(password) => Answer::Hashed(hash(&shared, peer, password).await),
         Query::Verify { name, password } => {
             Answer::Verified(verify(&shared, peer, &name, password).await)
         }
@@ -79,8 +79,12 @@ async fn barrier(shared: &Shared) -> Result<(), Trouble> {
     shared.node.read_barrier().await.map(drop).map_err(|_| Trouble::NoQuorum)
 }
 
-async fn hash(shared: &Shared, password: String) -> Result<(String, [u8; 32]), Trouble> {
-    let hash = shared.passwords.hash(password).await.map_err(|_| Trouble::Busy(FULL_MS))?;
+async fn hash(
+    shared: &Shared,
+    peer: IpAddr,
+    password: String,
+) -> Result<(String, [u8; 32]), Trouble> {
+    let hash = shared.passwords.hash(peer, password).await.map_err(|_| Trouble::Busy(FULL_MS))?;
     Ok((hash, rand::random()))
 }
 
@@ -100,7 +104,7 @@ async fn verify(
         .state
         .read(|r| r.state.user_named(name).map(|user| (user.id, user.password_hash.clone())));
     let (user, hash) = known.unzip();
-    let right = shared.passwords.verify(password, hash).await;
+    let right = shared.passwords.verify(peer, password, hash).await;
     let right = right.map_err(|_| Trouble::Busy(FULL_MS))?;
     let mut throttle = lock(&shared.throttle);
     if right {

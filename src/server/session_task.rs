@@ -5,6 +5,7 @@ use super::hub::{Delivery, Mailbox};
 use super::queries;
 use super::session::{Answer, Output, Session};
 use super::shared::{Shared, cluster_state, lock};
+use super::strangers::{Guest, Out};
 use crate::chat::command::Command;
 use crate::chat::event::Outcome;
 use crate::limits;
@@ -14,6 +15,7 @@ use crate::wire::conn::{ConnError, Reader, Writer, frames};
 use crate::wire::message::{ClientMsg, ServerMsg};
 use crate::wire::{client, log};
 use bytes::Bytes;
+use futures::FutureExt;
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
 use std::io;
@@ -36,7 +38,7 @@ pub struct Permits {
     /// Among all sessions; held until the end.
     pub _session: OwnedSemaphorePermit,
     /// Among those that have not logged in; given back at the login.
-    pub before_login: Option<OwnedSemaphorePermit>,
+    pub before_login: Option<Guest>,
 }
 
 struct Driver {
@@ -52,11 +54,14 @@ struct Driver {
     held: usize,
     heard: Instant,
     taken: Instant,
+    /// Since when so much waits for the client that nothing is read from it.
+    unread: Option<Instant>,
 }
 
 /// Serves a client until it goes or the server stops.
 pub async fn serve(shared: Arc<Shared>, stream: Stream, peer: SocketAddr, permits: Permits) {
-    let Ok((reader, writer)) = frames(stream, limits::FRAME_BEFORE_LOGIN) else { return };
+    let Ok((mut reader, writer)) = frames(stream, limits::FRAME_BEFORE_LOGIN) else { return };
+    reader.hurry();
     let now = Instant::now();
     let cluster = cluster_state(&shared.status());
     let driver = Driver {
@@ -67,6 +72,7 @@ pub async fn serve(shared: Arc<Shared>, stream: Stream, peer: SocketAddr, permit
         held: 0,
         heard: now,
         taken: now,
+        unread: None,
         shared,
         peer,
         reader,
@@ -99,8 +105,10 @@ impl Driver {
         while !self.closing {
             let room = self.writer.pending() < limits::SESSION_OUT_BYTES;
             let tick = self.next_tick(room);
+            self.note_reading(room);
             tokio::select! {
                 () = stop.cancelled() => self.session.on_shutdown(),
+                out = out(self.permits.before_login.as_ref()) => return self.show_out(out),
                 frame = self.reader.next(), if room => match frame? {
                     Some(frame) => self.take_frames(frame)?,
                     None => return Ok(()),
@@ -131,6 +139,27 @@ impl Driver {
             self.account_for_held();
         }
         Ok(())
+    }
+
+    /// The client is told why it must go. One whose place is somebody else's already is not
+    /// waited for.
+    fn show_out(&mut self, out: Out) -> Result<(), ConnError> {
+        self.push(&out.farewell());
+        self.closing = true;
+        if out == Out::Displaced {
+            drop(self.writer.finish().now_or_never());
+            return Err(io::Error::other("its place is needed for somebody else").into());
+        }
+        Ok(())
+    }
+
+    /// While nothing is read, a frame that has begun cannot be finished.
+    fn note_reading(&mut self, room: bool) {
+        if !room {
+            self.unread.get_or_insert_with(Instant::now);
+        } else if let Some(since) = self.unread.take() {
+            self.reader.excuse(since.elapsed());
+        }
     }
 
     fn next_tick(&self, room: bool) -> Instant {
@@ -255,6 +284,9 @@ impl Driver {
         loop {
             let outputs = self.session.outputs();
             if outputs.is_empty() {
+                if let Some(guest) = &mut self.permits.before_login {
+                    guest.turn(!self.questions.is_empty());
+                }
                 return;
             }
             let mut busy = false;
@@ -262,6 +294,9 @@ impl Driver {
                 match output {
                     Output::Send(message) => {
                         self.count(&message);
+                        if let Some(guest) = &mut self.permits.before_login {
+                            guest.told(&message);
+                        }
                         self.push(&message);
                     }
                     Output::Encoded(payload) => self.push_encoded(payload),
@@ -289,6 +324,9 @@ impl Driver {
 
     /// Hands a command to Raft. Once it is too busy, what follows would only leave a gap.
     fn submit(&mut self, command: &Command, busy: bool) -> bool {
+        if let Some(guest) = &mut self.permits.before_login {
+            guest.enters();
+        }
         let messages = match command {
             Command::Send(_) if busy => return true,
             Command::Send(send) => send.bodies.len(),
@@ -309,5 +347,13 @@ impl Driver {
         self.writer.finish().await?;
         while self.reader.next().await?.is_some() {}
         Ok(())
+    }
+}
+
+/// Resolves when a client that has not logged in must go.
+async fn out(guest: Option<&Guest>) -> Out {
+    match guest {
+        Some(guest) => guest.out().await,
+        None => std::future::pending().await,
     }
 }

@@ -4,6 +4,7 @@
 //! store, or how long it takes.
 
 use super::accept::Door;
+use super::strangers::Strangers;
 use crate::chat::ids::ClusterId;
 use crate::chat::refusal::Refusal;
 use crate::limits;
@@ -14,8 +15,7 @@ use crate::wire::conn::{ConnError, frames};
 use crate::wire::message::{ClientMsg, Hello, Purpose, ServerMsg, Status, Where};
 use std::sync::Arc;
 use tokio::net::TcpStream;
-use tokio::sync::{Semaphore, watch};
-use tokio::time::timeout;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -98,19 +98,22 @@ async fn serve(
     stop: CancellationToken,
     tasks: TaskTracker,
 ) {
-    let places = Arc::new(Semaphore::new(limits::SESSIONS_BEFORE_LOGIN));
+    let strangers = Strangers::default();
     loop {
         let (stream, peer) = door.next().await;
         // Who finds no place is not told: it finds another server.
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
+        let Some(guest) = strangers.come(peer.ip()) else { continue };
         let (known, stop) = (known.subscribe(), stop.clone());
         let door = door.clone();
         tasks.spawn(async move {
-            let told = timeout(limits::LOGIN_TIME, receive(door, stream, known));
-            if let Some(Ok(Err(error))) = stop.run_until_cancelled(told).await {
-                tracing::debug!(%peer, %error, "a client's connection ended");
+            let told = guest.stays_for(receive(door, stream, known));
+            match stop.run_until_cancelled(told).await {
+                Some(Ok(Err(error))) => {
+                    tracing::debug!(%peer, %error, "a client's connection ended");
+                }
+                Some(Err(out)) => tracing::debug!(%peer, ?out, "a client had to go"),
+                Some(Ok(Ok(()))) | None => {}
             }
-            drop(place);
         });
     }
 }

@@ -2,9 +2,10 @@
 //! know when a message is allowed, nor what it is answered with.
 
 use super::message::{ClientMsg, ServerMsg};
-use super::{WireError, convert, pb, stored};
+use super::{WireError, convert, pb, stored, weigh};
 use crate::chat::ids::ConversationId;
 use crate::chat::message::Run;
+use crate::limits;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use prost::Message;
 use prost::encoding::{self, DecodeContext, WireType};
@@ -22,11 +23,43 @@ mod field {
     pub const RUNS: u32 = 1;
 }
 
+/// Values that a client may send in one frame: as many as one that means well has.
+const CLIENT_BOUNDS: &[weigh::Bound] = &[
+    (&[5, 2], limits::CLIENT_HAVE, "number of conversations"),
+    (&[5, 1, 3], limits::CLIENT_POSITIONS, "number of positions"),
+    (&[6, 1], limits::WINDOW_MESSAGES as usize, "number of runs"),
+    (&[6, 1, 5], limits::WINDOW_MESSAGES as usize, "number of messages"),
+    (&[7, 1], limits::MARKS_PER_FRAME, "number of marks"),
+];
+
+/// Values that a server may send in one frame: many times what it has to say.
+const SERVER_BOUNDS: &[weigh::Bound] = &[
+    (&[1, 7], limits::STATED, "number of servers"),
+    (&[1, 10], limits::STATED, "number of former clusters"),
+    (&[3, 4], limits::STATED, "number of servers"),
+    (&[4, 14], limits::STATED, "number of servers"),
+    (&[4, 28], limits::STATED, "number of reasons"),
+    (&[4, 33], limits::STATED, "number of peers"),
+    (&[4, 34], limits::STATED, "number of members"),
+    (&[4, 37], limits::STATED, "number of events"),
+    (&[7, 1], limits::STATED, "number of groups"),
+    (&[7, 4, 3], limits::CLIENT_POSITIONS, "number of positions"),
+    (&[8, 1], limits::STATED, "number of conversations"),
+    (&[8, 1, 3], limits::RUNS_PER_FRAME, "number of members"),
+    (&[9, 1], limits::RUNS_PER_FRAME, "number of runs"),
+    (&[9, 1, 9], limits::BODIES_PER_FRAME, "number of messages"),
+    (&[10, 3], limits::RUNS_PER_FRAME, "number of outcomes"),
+    (&[11, 1], limits::RUNS_PER_FRAME, "number of marks"),
+    (&[12, 5], limits::RUNS_PER_FRAME, "number of runs"),
+    (&[12, 5, 9], limits::BODIES_PER_FRAME, "number of messages"),
+];
+
 /// Reads what a client says; bodies share `payload`.
 ///
 /// # Errors
 /// [`WireError::Unknown`] for a message of a newer protocol, else what is wrong with it.
 pub fn decode_client(payload: Bytes) -> Result<ClientMsg, WireError> {
+    weigh::check(&payload, CLIENT_BOUNDS)?;
     convert::read::<pb::ClientFrame>(payload)?.try_into()
 }
 
@@ -41,6 +74,7 @@ pub fn encode_client(message: &ClientMsg) -> Bytes {
 /// # Errors
 /// [`WireError::Unknown`] for a message of a newer protocol, else what is wrong with it.
 pub fn decode_server(payload: Bytes) -> Result<ServerMsg, WireError> {
+    weigh::check(&payload, SERVER_BOUNDS)?;
     convert::read::<pb::ServerFrame>(payload)?.try_into()
 }
 

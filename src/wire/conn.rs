@@ -5,6 +5,7 @@
 use super::WireError;
 use super::frame::Decoder;
 use super::outgoing::Outgoing;
+use super::pace::Pace;
 use crate::limits;
 use crate::tls::{ReadHalf, Stream, WriteHalf};
 use bytes::{Buf, Bytes};
@@ -13,7 +14,9 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::Poll;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::time::timeout_at;
 
 /// Why a connection gives no more frames.
 #[derive(Debug, thiserror::Error)]
@@ -65,12 +68,26 @@ pub fn frames(stream: impl Into<Stream>, limit: usize) -> io::Result<(Reader, Wr
 pub struct FrameReader<R> {
     inner: R,
     decoder: Decoder,
+    pace: Option<Pace>,
 }
 
 impl<R: AsyncRead + Unpin> FrameReader<R> {
     /// Reads payloads of at most `limit` bytes from `inner`.
     pub fn new(inner: R, limit: usize) -> Self {
-        Self { inner, decoder: Decoder::new(limit) }
+        Self { inner, decoder: Decoder::new(limit), pace: None }
+    }
+
+    /// From now on a frame that has begun must be complete in time (`limits::FRAME_TIME`);
+    /// where it is not, [`FrameReader::next`] fails with `TimedOut`.
+    pub fn hurry(&mut self) {
+        self.pace = Some(Pace::default());
+    }
+
+    /// Tells that nobody has asked for frames for this long: that time is not the sender's.
+    pub fn excuse(&mut self, unread: Duration) {
+        if let Some(pace) = &mut self.pace {
+            pace.excuse(unread);
+        }
     }
 
     /// Changes the limit, in bytes, from the next frame on: after a login, for one.
@@ -84,10 +101,10 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
     /// See [`ConnError`]; after any of them the connection must be closed.
     pub async fn next(&mut self) -> Result<Option<Bytes>, ConnError> {
         loop {
-            if let Some(payload) = self.decoder.next().map_err(ConnError::of_frame)? {
+            if let Some(payload) = self.buffered()? {
                 return Ok(Some(payload));
             }
-            if self.read_some().await? == 0 {
+            if self.read_in_time().await? == 0 {
                 let clean = self.decoder.is_empty();
                 return if clean { Ok(None) } else { Err(ConnError::Truncated) };
             }
@@ -99,12 +116,29 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
     /// # Errors
     /// As [`FrameReader::next`].
     pub fn buffered(&mut self) -> Result<Option<Bytes>, ConnError> {
-        Ok(self.decoder.next()?)
+        let payload = self.decoder.next().map_err(ConnError::of_frame)?;
+        if let Some(pace) = self.pace.as_mut().filter(|_| payload.is_some()) {
+            pace.on_frame(!self.decoder.is_empty());
+        }
+        Ok(payload)
+    }
+
+    async fn read_in_time(&mut self) -> io::Result<usize> {
+        let end = self.pace.and_then(|pace| pace.deadline(self.decoder.promised()));
+        let count = match end {
+            None => self.read_some().await?,
+            // What has arrived is looked at before the clock.
+            Some(end) => timeout_at(end.into(), self.read_some()).await??,
+        };
+        if let Some(pace) = self.pace.as_mut().filter(|_| count > 0) {
+            pace.on_bytes(Instant::now());
+        }
+        Ok(count)
     }
 
     /// Reads once, by way of the stack: a connection that waits costs no heap.
     async fn read_some(&mut self) -> io::Result<usize> {
-        let Self { inner, decoder } = self;
+        let Self { inner, decoder, .. } = self;
         poll_fn(|cx| {
             let mut space = [const { MaybeUninit::uninit() }; limits::READ_STEP];
             let mut space = ReadBuf::uninit(&mut space);

@@ -58,6 +58,12 @@ impl Decoder {
         Ok(Some(payload))
     }
 
+    /// Length of the payload that has begun and is incomplete, as its prefix says it, in bytes.
+    #[must_use]
+    pub fn promised(&self) -> Option<usize> {
+        self.buffer.first_chunk::<HEADER>().map(|prefix| u32::from_be_bytes(*prefix) as usize)
+    }
+
     /// True between two frames: an end of the stream is in order only here.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -16,11 +16,13 @@ pub mod stored;
 
 mod convert;
 mod outgoing;
+mod pace;
 mod pb;
 #[cfg(test)]
 pub(crate) mod random;
 #[cfg(test)]
 mod tests;
+mod weigh;
 
 /// The protobuf descriptors of everything in `proto/`, as an encoded `FileDescriptorSet`,
 /// for programs in other languages.

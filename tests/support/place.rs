@@ -45,6 +45,12 @@ impl Place {
         Ipv4Addr::new(127, self.a, self.b, u8::try_from(seat).unwrap())
     }
 
+    /// An address that none of the servers has, for somebody else; `n` below 40.
+    pub fn elsewhere(&self, n: u8) -> Ipv4Addr {
+        assert!(n < 40, "there are 40 of them");
+        Ipv4Addr::new(127, self.a, self.b, 20 + n)
+    }
+
     /// Where the others believe it to be, if its links go through proxies.
     pub fn front(&self, seat: u32) -> Ipv4Addr {
         Ipv4Addr::new(127, self.a, self.b, 100 + u8::try_from(seat).unwrap())

@@ -170,3 +170,47 @@ impl<R: Read> Reader<R> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fuzz::{self, fuzz};
+    use crate::wire::{random, stored};
+    use rand::rngs::StdRng;
+
+    fn whole(rng: &mut StdRng) -> Bytes {
+        let rows = stored::rows(7, &random::write(rng));
+        let mut writer = Writer::new();
+        let pieces = [
+            (Kind::Head, Bytes::from_static(b"{}")),
+            (Kind::Rows, encode_rows(rows)),
+            (Kind::Counts, Bytes::from_static(b"{}")),
+        ];
+        pieces.iter().flat_map(|(kind, payload)| writer.piece(*kind, payload)).collect()
+    }
+
+    /// Reads to the end; how many pieces there were.
+    fn read(bytes: &[u8]) -> Result<u64, BackupError> {
+        let mut reader = Reader::new(bytes)?;
+        loop {
+            match reader.piece()? {
+                (Kind::Head, _) => {}
+                (Kind::Rows, payload) => drop(decode_rows(payload)?),
+                (Kind::Counts, _) => return reader.end().map(|()| reader.pieces),
+            }
+        }
+    }
+
+    #[test]
+    fn no_bytes_make_a_backup_that_was_none() {
+        fuzz("no_bytes_make_a_backup_that_was_none", |rng| {
+            let good = whole(rng);
+            assert_eq!(read(&good).unwrap(), 3);
+            let bytes = fuzz::bytes(rng, |_| good.clone());
+            let mut found = None;
+            let held = fuzz::most_held(|| found = Some(read(&bytes)));
+            assert!(held <= 64 * (bytes.len() as u64 + 4096), "{held} bytes for {}", bytes.len());
+            assert!(bytes == good || !matches!(found, Some(Ok(_))), "damage went unnoticed");
+        });
+    }
+}

@@ -189,6 +189,10 @@ fn read_slot(slot: &[u8]) -> Option<(u64, Marks)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fuzz::{self, fuzz};
+    use bytes::Bytes;
+    use rand::Rng;
+    use rand::rngs::StdRng;
 
     fn marks(n: u64) -> Marks {
         Marks {
@@ -227,5 +231,28 @@ mod tests {
             std::fs::write(&path, &good[..cut]).unwrap();
             assert!(SlotFile::open(&path).unwrap().is_none(), "cut at {cut}");
         }
+    }
+
+    #[test]
+    fn no_bytes_make_it_panic_or_hold_much() {
+        let whole = |rng: &mut StdRng| {
+            let mut body = rng.random::<u64>().to_be_bytes().to_vec();
+            marks(rng.random()).encode(&mut body);
+            Bytes::from(body)
+        };
+        fuzz("no_bytes_make_it_panic_or_hold_much", |rng| {
+            let bytes = fuzz::bytes(rng, whole);
+            let mut read = None;
+            let held = fuzz::most_held(|| {
+                read = number(&mut &bytes[..]).and_then(|_| Marks::decode(&mut &bytes[8..]));
+                drop(read_slot(&bytes));
+            });
+            assert!(held <= 8 * (bytes.len() as u64 + 512), "{held} bytes for {}", bytes.len());
+            if let Some(marks) = read.filter(|marks| marks.acknowledged.len() <= SEATS) {
+                let mut again = Vec::new();
+                marks.encode(&mut again);
+                assert_eq!(Marks::decode(&mut &again[..]), Some(marks));
+            }
+        });
     }
 }

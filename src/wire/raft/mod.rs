@@ -8,7 +8,7 @@ mod order;
 mod rpc;
 mod snapshot;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use entry::*;
 pub use order::*;

@@ -9,32 +9,33 @@ use rand::{Rng as _, SeedableRng as _};
 
 const SEEDS: u64 = 300;
 
-struct Random(StdRng);
+/// Makes random values.
+pub(crate) struct Random(pub(crate) StdRng);
 
 impl Random {
-    fn id(&mut self) -> LogId {
+    pub(crate) fn id(&mut self) -> LogId {
         LogId { term: self.0.random(), index: self.0.random() }
     }
 
-    fn some_id(&mut self) -> Option<LogId> {
+    pub(crate) fn some_id(&mut self) -> Option<LogId> {
         self.0.random::<bool>().then(|| self.id())
     }
 
-    fn vote(&mut self) -> Vote {
+    pub(crate) fn vote(&mut self) -> Vote {
         Vote { term: self.0.random(), node: self.0.random(), committed: self.0.random() }
     }
 
-    fn bytes(&mut self) -> Bytes {
+    pub(crate) fn bytes(&mut self) -> Bytes {
         let n = self.0.random_range(0..40);
         (0..n).map(|_| self.0.random::<u8>()).collect()
     }
 
-    fn some<T>(&mut self, make: impl Fn(&mut Self) -> T) -> Vec<T> {
+    pub(crate) fn some<T>(&mut self, make: impl Fn(&mut Self) -> T) -> Vec<T> {
         let n = self.0.random_range(0..4);
         (0..n).map(|_| make(self)).collect()
     }
 
-    fn member(&mut self) -> Member {
+    pub(crate) fn member(&mut self) -> Member {
         Member {
             raft_id: self.0.random(),
             seat: self.0.random(),
@@ -46,12 +47,12 @@ impl Random {
         }
     }
 
-    fn membership(&mut self) -> Membership {
+    pub(crate) fn membership(&mut self) -> Membership {
         let configs = self.some(|r| r.some(|r| r.0.random()));
         Membership { configs, members: self.some(Self::member) }
     }
 
-    fn payload(&mut self) -> Payload {
+    pub(crate) fn payload(&mut self) -> Payload {
         match self.0.random_range(0..3) {
             0 => Payload::Blank,
             1 => Payload::Batch(self.bytes()),
@@ -59,7 +60,7 @@ impl Random {
         }
     }
 
-    fn row(&mut self) -> Row {
+    pub(crate) fn row(&mut self) -> Row {
         let table = Table::ALL[self.0.random_range(0..Table::ALL.len())];
         Row { table, key: self.bytes(), value: self.bytes() }
     }

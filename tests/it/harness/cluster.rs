@@ -284,6 +284,11 @@ impl Cluster {
         (self.place.host(seat), CLIENT).into()
     }
 
+    /// An address that nobody listens on, for a stranger to come from; `n` below 40.
+    pub fn elsewhere(&self, n: u8) -> Ipv4Addr {
+        self.place.elsewhere(n)
+    }
+
     /// Where the others believe a server to be: at the proxy in front of it, if there is one.
     pub fn host(&self, seat: u32) -> Ipv4Addr {
         if self.proxies.is_some() { self.place.front(seat) } else { self.place.host(seat) }

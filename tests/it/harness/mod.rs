@@ -5,6 +5,7 @@
 
 mod channel;
 mod cluster;
+pub mod crowd;
 mod database;
 pub mod inside;
 mod node;

@@ -2,6 +2,7 @@
 //! scenario decides itself what is sent when, read, or never read.
 
 use super::channel::Channel;
+use super::crowd::{Stranger, connect_from};
 use crate::support::wait::wait_until;
 use bytes::Bytes;
 use rustchat::chat::command::Target;
@@ -14,7 +15,7 @@ use rustchat::wire::message::{
     Ack, ClientMsg, Credentials, Cursor, Hello, Purpose, Ready, SendRun, ServerMsg,
 };
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 /// No single answer takes longer than this in a healthy cluster.
@@ -54,7 +55,22 @@ impl Raw {
     }
 
     fn try_open(address: SocketAddr, device: DeviceId) -> std::io::Result<Self> {
-        let stream = TcpStream::connect(address)?;
+        Self::over(TcpStream::connect(address)?, device)
+    }
+
+    /// The same from an address of ours.
+    pub fn open_from(source: Ipv4Addr, address: SocketAddr, device: DeviceId) -> Self {
+        let stream = connect_from(source, address).unwrap_or_else(|e| panic!("{address}: {e}"));
+        Self::over(stream, device).unwrap()
+    }
+
+    /// The connection, of which nothing more is read here.
+    pub fn into_stranger(self) -> Stranger {
+        Stranger::of(self.stream)
+    }
+
+    /// The same over a connection that was made already.
+    pub fn over(stream: TcpStream, device: DeviceId) -> std::io::Result<Self> {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(ANSWER))?;
         let stream = Channel::over(stream)?;
@@ -157,7 +173,12 @@ impl Raw {
 
     /// Writes one message.
     pub fn send(&mut self, message: &ClientMsg) {
-        self.stream.write_all(&encode_frame(&encode_client(message))).unwrap();
+        self.try_send(message).unwrap();
+    }
+
+    /// Writes one message, or says why it could not be.
+    pub fn try_send(&mut self, message: &ClientMsg) -> std::io::Result<()> {
+        self.stream.write_all(&encode_frame(&encode_client(message)))
     }
 
     /// Reads one message; panics where none comes within 10 s.
