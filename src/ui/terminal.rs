@@ -6,7 +6,8 @@ use crossterm::event::{
     DisableBracketedPaste, DisableFocusChange, EnableBracketedPaste, EnableFocusChange,
 };
 use crossterm::terminal::{
-    EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
+    DisableLineWrap, EnableLineWrap, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode,
+    enable_raw_mode,
 };
 use crossterm::{cursor, execute};
 use ratatui::backend::CrosstermBackend;
@@ -43,6 +44,8 @@ impl Screen {
         let guard = Restore;
         let mut out = io::stdout();
         execute!(out, EnterAlternateScreen, EnableBracketedPaste, EnableFocusChange)?;
+        // A terminal that takes a character for wider than we do draws over no other line.
+        execute!(out, DisableLineWrap)?;
         let terminal = Terminal::new(CrosstermBackend::new(out))?;
         std::mem::forget(guard);
         Ok(Self { terminal })
@@ -99,6 +102,7 @@ fn restore() {
     let mut out = io::stdout();
     drop(execute!(
         out,
+        EnableLineWrap,
         DisableFocusChange,
         DisableBracketedPaste,
         LeaveAlternateScreen,
