@@ -2,6 +2,7 @@
 //! are taken when a [`Screen`] opens and given back on every way out: return, error, panic, and
 //! the signals that [`Ending`] turns into a return. It must not know what is drawn.
 
+use super::paint;
 use crossterm::event::{
     DisableBracketedPaste, DisableFocusChange, EnableBracketedPaste, EnableFocusChange,
 };
@@ -59,7 +60,11 @@ impl Screen {
         if !TAKEN.load(Ordering::SeqCst) {
             return Err(io::Error::other("a part of the program panicked"));
         }
-        self.terminal.draw(view).map(drop)
+        let whole = |frame: &mut Frame<'_>| {
+            view(frame);
+            paint::steady(frame.buffer_mut());
+        };
+        self.terminal.draw(whole).map(drop)
     }
 
     /// Makes the next frame draw every cell.

@@ -24,6 +24,7 @@ mod elections;
 mod events;
 mod exactly_once;
 mod full_disk;
+mod hostile;
 mod log_damage;
 mod logs;
 mod mesh;

@@ -90,7 +90,7 @@ pub const NAMES: &[&str] = &[
     "alice\u{200d}",
     "alice\u{301}",
     "\u{202e}ecila",
-    "alice\n",
+    "ali\nce",
     "alice\0",
     "al ice",
     "alice\x1b[2J",
@@ -131,9 +131,9 @@ fn made() -> Vec<(&'static str, String)> {
         ),
         ("chain", "👩\u{200d}".repeat(300)),
         ("conjoined", format!("{}{}", "\u{1100}".repeat(200), "\u{1161}".repeat(200))),
-        ("long-word", "w".repeat(2_000)),
+        ("long-word", (0..500).map(|n| format!("w{n}")).collect()),
         ("wide-word", "日".repeat(200)),
-        ("many-lines", "line\n".repeat(40)),
+        ("many-lines", (0..40).map(|n| format!("line {n}\n")).collect()),
     ];
     let mut edge = String::new();
     for n in 30..45 {
