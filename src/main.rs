@@ -51,5 +51,6 @@ fn complain(failure: &Failure) {
     let text = failure.to_string();
     // Some of its words may be others'.
     let lines: Vec<_> = text.lines().map(printable).collect();
-    drop(writeln!(std::io::stderr().lock(), "rustchat: {}", lines.join("\n")));
+    // Only the program itself begins a line.
+    drop(writeln!(std::io::stderr().lock(), "rustchat: {}", lines.join("\n  ")));
 }

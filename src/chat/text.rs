@@ -36,17 +36,17 @@ pub fn printable(text: &str) -> Cow<'_, str> {
 /// Adds what may be shown of `grapheme`, which `rest` follows.
 fn push_grapheme(out: &mut String, grapheme: &str, rest: &str) {
     let mut marks = 0;
-    for (at, c) in grapheme.chars().enumerate() {
+    for (at, (start, c)) in grapheme.char_indices().enumerate() {
         let before = out.chars().next_back();
-        let after = grapheme.chars().nth(at + 1).or_else(|| rest.chars().next());
-        let bare = matches!(c, '\u{200c}' | '\u{200d}')
-            && !(at + 1 < GRAPHEME_CHARS && joins(before, after));
+        let after = grapheme.get(start + c.len_utf8()..).and_then(|more| more.chars().next());
+        let after = after.or_else(|| rest.chars().next());
+        let bare = is_joiner(c) && !(at + 1 < GRAPHEME_CHARS && joins(before, after));
         if bare && at < GRAPHEME_CHARS {
             out.push(char::REPLACEMENT_CHARACTER);
         } else if bare {
             marks += 1;
         } else if c.width() == Some(0) && shown(c) == c {
-            marks += usize::from(!matches!(c, '\u{200c}' | '\u{200d}'));
+            marks += usize::from(!is_joiner(c));
             if marks <= MARKS && at < GRAPHEME_CHARS {
                 out.push(c);
             }
@@ -68,6 +68,51 @@ pub fn printable_lines(text: &str) -> impl Iterator<Item = Cow<'_, str>> {
     text.split('\n').map(|line| printable(line.strip_suffix('\r').unwrap_or(line)))
 }
 
+/// JSON in which nothing acts upon a terminal: what [`printable`] would replace, joiners, and marks
+/// beyond [`MARKS`] are written as `\u202e`. Whoever reads the JSON reads what it said before. Ends
+/// of lines outside of its texts stay.
+#[must_use]
+pub fn printable_json(json: &str) -> Cow<'_, str> {
+    escaped(json, |out, c| {
+        for unit in c.encode_utf16(&mut [0; 2]) {
+            out.push_str(&format!("\\u{unit:04x}"));
+        }
+    })
+}
+
+/// `text` on one line with nothing lost, as in a literal of Rust without its quotes: what
+/// [`printable`] would replace, joiners, and marks beyond [`MARKS`] are written as `\u{202e}`.
+#[must_use]
+pub fn literal(text: &str) -> String {
+    let text = text.escape_debug().to_string();
+    escaped(&text, |out, c| out.extend(c.escape_unicode())).into_owned()
+}
+
+/// Has `escape` write what must not stand as it is.
+fn escaped(text: &str, escape: impl Fn(&mut String, char)) -> Cow<'_, str> {
+    let mut out = String::new();
+    let mut copied = 0;
+    let mut marks = 0;
+    for (at, c) in text.char_indices() {
+        marks = if c.width() == Some(0) { marks + 1 } else { 0 };
+        let acts = shown(c) != c && c != '\n' || is_joiner(c) || marks > MARKS;
+        if acts {
+            out.push_str(text.get(copied..at).unwrap_or_default());
+            escape(&mut out, c);
+            copied = at + c.len_utf8();
+        }
+    }
+    if copied == 0 {
+        return Cow::Borrowed(text);
+    }
+    out.push_str(text.get(copied..).unwrap_or_default());
+    Cow::Owned(out)
+}
+
+const fn is_joiner(c: char) -> bool {
+    matches!(c, '\u{200c}' | '\u{200d}')
+}
+
 /// What stands for `c`.
 const fn shown(c: char) -> char {
     match c {
@@ -84,69 +129,16 @@ const fn shown(c: char) -> char {
         // Invisible: zero width space, word joiner and operators, deprecated format, byte order
         // mark. The joiners U+200C and U+200D stay: words and emoji need them.
         | '\u{180e}' | '\u{200b}' | '\u{2060}'..='\u{2065}' | '\u{206a}'..='\u{206f}' | '\u{feff}'
-        // Line and paragraph separators, annotations, tags.
-        | '\u{2028}' | '\u{2029}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}' => {
-            char::REPLACEMENT_CHARACTER
-        }
+        // Letters that show nothing: fillers of Hangul, vowels of Khmer, shorthand and notes.
+        | '\u{115f}' | '\u{1160}' | '\u{3164}' | '\u{ffa0}' | '\u{17b4}' | '\u{17b5}'
+        | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
+        // Line and paragraph separators, annotations; tags, and what may come to be like them.
+        // The variation selectors U+E0100 to U+E01EF stay: ideographs have them.
+        | '\u{2028}' | '\u{2029}' | '\u{fff0}'..='\u{fffb}'
+        | '\u{e0000}'..='\u{e00ff}' | '\u{e01f0}'..='\u{e0fff}' => char::REPLACEMENT_CHARACTER,
         other => other,
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    #[test]
-    fn plain_text_is_not_copied() {
-        for text in ["", "hello", "grüße, 你好, שלום", "👩\u{200d}💻", "e\u{301}"] {
-            assert!(matches!(printable(text), Cow::Borrowed(same) if same == text), "{text}");
-        }
-    }
-
-    #[test]
-    fn no_control_character_comes_through() {
-        let all: String = ('\0'..=char::MAX).collect();
-        let out = printable(&all);
-        let bad = |c: &char| c.is_control() || ('\u{202a}'..='\u{202e}').contains(c);
-        assert_eq!(out.chars().find(bad), None);
-        assert_eq!(printable("a\u{1b}]52;c;eA\u{7}\u{9b}2J\rb"), "a␛]52;c;eA␇\u{fffd}2J␍b");
-        assert_eq!(printable("evil\u{202e}gpj.exe"), "evil\u{fffd}gpj.exe");
-    }
-
-    #[test]
-    fn line_ends_are_kept_apart_only_where_asked() {
-        assert_eq!(printable("a\tb\nc"), "a b␊c");
-        assert_eq!(printable_lines("a\r\nb\r").collect::<Vec<_>>(), ["a", "b"]);
-        assert_eq!(printable_lines("\u{1b}c\n").collect::<Vec<_>>(), ["␛c", ""]);
-    }
-
-    #[test]
-    fn text_of_every_script_stays_as_it_is() {
-        for text in ["žluťoučký 日本語 한국어 مرحبا क्षत्रिय", "नमस्\u{200d}ते", "👨‍👩‍👧‍👦 👩🏽‍🚀 ❤️ 🇨🇭"]
-        {
-            assert_eq!(printable(text), text);
-        }
-    }
-
-    #[test]
-    fn marks_and_joiners_do_not_pile_up_or_hide() {
-        let tower = format!("z{}", "\u{30d}".repeat(500));
-        assert_eq!(printable(&tower).chars().count(), 1 + MARKS);
-        let chain = "👩\u{200d}".repeat(300);
-        let longest = printable(&chain).graphemes(true).map(|g| g.chars().count()).max();
-        assert!(longest <= Some(GRAPHEME_CHARS), "{longest:?}");
-        assert_eq!(printable("pay\u{200d}pal"), "pay\u{fffd}pal");
-    }
-
-    proptest! {
-        #[test]
-        fn nothing_steers_a_terminal_and_twice_is_once(text in "\\PC*|[\\x00-\\x20\\x7f-\u{a0}a]*|\
-            [a👩\u{200d}\u{200c}\u{fe0f}\u{301}\u{202e}\u{1f3fd}क\u{94d}\u{e0061}\u{1f3f4}\\r\\n]*") {
-            let once = printable(&text).into_owned();
-            let bidi = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-            prop_assert!(!once.chars().any(|c| c.is_control() || bidi(c)), "{:?}", once);
-            prop_assert_eq!(printable(&once).into_owned(), once);
-        }
-    }
-}
+mod tests;

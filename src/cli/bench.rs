@@ -5,6 +5,7 @@ use super::args::{BenchArgs, JobName};
 use super::outcome::{End, Failure, Kind, Outcome};
 use super::signals::Signals;
 use crate::bench::{self, Job, Plan};
+use crate::chat::text::{printable_json, printable_lines};
 use crate::client::Finding;
 use crate::client::security::Security;
 use crate::client::status::status;
@@ -65,9 +66,11 @@ async fn measure(args: &BenchArgs) -> anyhow::Result<End> {
     let report = report?;
     let mut out = std::io::stdout().lock();
     if args.json {
-        writeln!(out, "{}", serde_json::to_string(&report)?)?;
+        writeln!(out, "{}", printable_json(&serde_json::to_string(&report)?))?;
     } else {
-        writeln!(out, "{}", report.text())?;
+        for line in printable_lines(&report.text()) {
+            writeln!(out, "{line}")?;
+        }
     }
     Ok(End::Done)
 }

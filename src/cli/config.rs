@@ -4,6 +4,7 @@
 use super::effective::{Effective, Row};
 use super::outcome::{End, Failure, Outcome};
 use super::setting_args::{AFTER_HELP, SettingArgs};
+use crate::chat::text::{printable, printable_json};
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 use std::io::Write;
@@ -47,7 +48,7 @@ pub fn run(command: &ConfigCommand) -> Outcome {
     let effective = load(settings)?;
     let mut err = std::io::stderr().lock();
     for warning in &effective.settings.warnings {
-        writeln!(err, "rustchat: warning: {warning}")?;
+        writeln!(err, "rustchat: warning: {}", printable(warning))?;
     }
     let mut out = std::io::stdout().lock();
     match command {
@@ -56,10 +57,12 @@ pub fn run(command: &ConfigCommand) -> Outcome {
             super::keys::check(&effective)?;
             writeln!(out, "nothing is wrong: server {seat} of cluster {cluster:?}")?;
         }
-        ConfigCommand::Show { json: true, .. } => writeln!(out, "{:#}", document(&effective))?,
+        ConfigCommand::Show { json: true, .. } => {
+            writeln!(out, "{}", printable_json(&format!("{:#}", document(&effective))))?
+        }
         ConfigCommand::Show { origin, .. } => {
             for line in table(&effective.rows(), *origin) {
-                writeln!(out, "{line}")?;
+                writeln!(out, "{}", printable(&line))?;
             }
         }
     }

@@ -5,7 +5,7 @@ use super::args::{EventsArgs, KindName};
 use super::connect::find_targets;
 use super::outcome::{End, Failure, Outcome};
 use super::signals::Signals;
-use crate::chat::text::printable;
+use crate::chat::text::{printable, printable_json};
 use crate::client::status::{ask, ask_all};
 use crate::clock::now_ms;
 use crate::report::story::{self, Group};
@@ -155,7 +155,7 @@ impl Printer {
 /// As one object; its time is ours.
 fn json(entry: &Entry<'_>) -> String {
     let event = Event { at_ms: entry.at_ms, ..entry.event.clone() };
-    document::event(&event).to_string()
+    printable_json(&document::event(&event).to_string()).into_owned()
 }
 
 fn line(entry: &Entry<'_>) -> String {

@@ -1,6 +1,7 @@
 //! How a command ends, in words; only `main` knows the numbers. It must not
 //! know any part of the program.
 
+use crate::chat::text::printable;
 use std::fmt;
 
 /// What every command returns.
@@ -96,7 +97,8 @@ impl From<crate::client::ClientError> for Failure {
             E::Closed => Kind::Bug,
             E::Timeout => Kind::Again,
         };
-        Self::new(kind, error)
+        // Of one line, also where a cluster's name has two.
+        Self::text(kind, printable(&error.to_string()))
     }
 }
 

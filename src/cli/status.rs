@@ -6,6 +6,7 @@ use super::args::{Goal, StatusArgs};
 use super::connect::find_targets;
 use super::outcome::{End, Failure, Kind, Outcome};
 use super::signals::Signals;
+use crate::chat::text::printable_json;
 use crate::client::status::ask_all;
 use crate::clock::now_ms;
 use crate::report::Row;
@@ -124,6 +125,7 @@ fn print(args: &StatusArgs, rows: &[Row], judgement: &Judgement) -> Result<bool,
         Ok(table(rows, judgement))
     };
     let text = text.map_err(io::Error::from)?;
+    let text = if args.json { printable_json(&text) } else { text.into() };
     // Looks that follow each other are told apart by an empty line.
     let gap = if args.watch && !args.json { "\n" } else { "" };
     match writeln!(io::stdout().lock(), "{text}{gap}") {

@@ -7,7 +7,7 @@ use super::outcome::{Failure, Kind};
 use crate::chat::ids::{ConversationId, UserId};
 use crate::chat::message::{Body, KIND_TEXT};
 use crate::chat::refusal::Refusal;
-use crate::chat::text::printable;
+use crate::chat::text::{printable, printable_json};
 use crate::chat::write::Kind as ConversationKind;
 use crate::client::{Client, ClientConfig, ClientError, ClientEvent, Connection, ConversationInfo};
 use serde::Serialize;
@@ -230,19 +230,7 @@ pub fn rfc3339(at_ms: u64) -> String {
 /// # Errors
 /// The output is gone.
 pub fn print_json(out: &mut impl Write, message: &Printed<'_>) -> io::Result<()> {
-    let line = serde_json::to_string(message)?;
-    if printable(&line) == line {
-        return writeln!(out, "{line}");
-    }
-    // JSON allows characters here that a terminal would act upon; all of them are in strings.
-    for c in line.chars() {
-        if printable(c.encode_utf8(&mut [0; 4])) == *c.encode_utf8(&mut [0; 4]) {
-            write!(out, "{c}")?;
-        } else {
-            c.encode_utf16(&mut [0; 2]).iter().try_for_each(|unit| write!(out, "\\u{unit:04x}"))?;
-        }
-    }
-    out.write_all(b"\n")
+    writeln!(out, "{}", printable_json(&serde_json::to_string(message)?))
 }
 
 /// Prints a message for a person, on one line.

@@ -5,6 +5,7 @@ mod guide;
 pub mod servers;
 
 use crate::chat::name::UserName;
+use crate::chat::text::printable;
 use crate::cli::args::DemoArgs;
 use crate::cli::outcome::{End, Failure, Kind, Outcome};
 use crate::cli::signals::Signals;
@@ -184,7 +185,7 @@ fn write_private(file: &Path, text: &str) -> std::io::Result<()> {
 /// Progress, for a person.
 fn say(line: &str) {
     // Where standard error is gone, there is nobody to tell.
-    drop(writeln!(std::io::stderr().lock(), "demo: {line}"));
+    drop(writeln!(std::io::stderr().lock(), "demo: {}", printable(line)));
 }
 
 fn print(text: &str) -> std::io::Result<()> {

@@ -3,6 +3,7 @@
 
 use super::judge::DOWN;
 use super::reason::Reason;
+use crate::chat::text::printable;
 use crate::wire::statement::Status;
 use std::time::Duration;
 
@@ -33,7 +34,7 @@ impl Check {
 pub fn lines(checks: &[Check]) -> String {
     let line = |check: &Check| {
         let sign = if check.ok { '+' } else { '-' };
-        format!("[{sign}]{} {}\n", check.name, check.text)
+        format!("[{sign}]{} {}\n", check.name, printable(&check.text))
     };
     checks.iter().map(line).collect()
 }

@@ -3,6 +3,7 @@
 use super::Row;
 use super::judge::{Judgement, Verdict};
 use crate::chat::text::printable;
+use unicode_width::UnicodeWidthStr;
 
 /// The cluster in a line or two, then a line for each node.
 #[must_use]
@@ -13,11 +14,14 @@ pub fn table(nodes: &[Row], judgement: &Judgement) -> String {
     ];
     rows.extend((0..nodes.len()).filter_map(|place| row(nodes, place, judgement)));
     let widths: Vec<usize> = (0..9)
-        .map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0))
+        .map(|column| rows.iter().map(|row| row[column].width()).max().unwrap_or(0))
         .collect();
     let mut text = headline(nodes, judgement);
     for row in rows {
-        let cells = row.iter().zip(&widths).map(|(cell, &width)| format!("{cell:<width$}"));
+        let cells = row.iter().zip(&widths).map(|(cell, &width)| {
+            let blank = width.saturating_sub(cell.width());
+            format!("{cell}{}", " ".repeat(blank))
+        });
         let line = cells.collect::<Vec<_>>().join("  ");
         text.push('\n');
         text.push_str(line.trim_end());

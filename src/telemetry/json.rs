@@ -1,6 +1,8 @@
 //! A log line as a JSON object: `ts`, `level`, `target`, `msg`, `cluster`, `node`,
-//! then what the event says. It must not know what is logged.
+//! then what the event says, with nothing in it that acts upon the terminal on which it is read.
+//! It must not know what is logged.
 
+use crate::chat::text::printable_json;
 use serde_json::Value;
 use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -55,7 +57,8 @@ where
         }
         for (n, (key, value)) in line.into_iter().enumerate() {
             let begin = if n == 0 { '{' } else { ',' };
-            write!(writer, "{begin}{}:{value}", Value::String(key))?;
+            let value = value.to_string();
+            write!(writer, "{begin}{}:{}", Value::String(key), printable_json(&value))?;
         }
         writeln!(writer, "}}")
     }
@@ -112,22 +115,7 @@ impl Visit for Fields {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io;
-    use std::sync::{Arc, Mutex};
-
-    #[derive(Clone, Default)]
-    struct Kept(Arc<Mutex<Vec<u8>>>);
-
-    impl io::Write for Kept {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
+    use crate::telemetry::testing::Kept;
 
     #[test]
     fn a_line_is_one_object_with_what_everybody_needs() {
@@ -140,7 +128,7 @@ mod tests {
         tracing::subscriber::with_default(log, || {
             tracing::warn!(term = 4, live = true, node = "another", "it \"moves\"\nin two lines");
         });
-        let written = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
+        let written = kept.text();
         assert_eq!(written.lines().count(), 1, "{written}");
         assert!(written.starts_with("{\"ts\":"), "{written}");
         let line: Value = serde_json::from_str(&written).unwrap();

@@ -1,13 +1,20 @@
 //! What the program says about itself: logs to standard error for a server, to
 //! a file for a screen, and a panic in the same place. Callers must not log
-//! message bodies, passwords or tokens.
+//! message bodies, passwords or tokens; what else of others' words they log acts on no terminal.
 
 mod json;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+mod text;
 
+use crate::chat::text::printable;
 use json::Json;
 use std::io::{self, IsTerminal, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use text::Text;
 use tracing_appender::non_blocking::{NonBlocking, WorkerGuard};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
@@ -102,7 +109,9 @@ where
     W: for<'w> fmt::MakeWriter<'w> + Send + Sync + 'static,
 {
     match text {
-        Some(colours) => fmt::layer().with_writer(writer).with_ansi(colours).boxed(),
+        Some(colours) => {
+            fmt::layer().fmt_fields(Text).with_writer(writer).with_ansi(colours).boxed()
+        }
         None => fmt::layer().with_writer(writer).event_format(json).boxed(),
     }
 }
@@ -131,8 +140,8 @@ pub fn to_file(dir: &Path, name: &str) -> Option<WorkerGuard> {
     let level = std::env::var("RUSTCHAT_LOG").unwrap_or_default();
     let filter = filters(&level, "").ok().filter(|_| !level.is_empty());
     let filter = filter.or_else(|| filters("info", "").ok())?;
-    let log = fmt::fmt().with_env_filter(filter).with_writer(writer).with_ansi(false);
-    tracing::subscriber::set_global_default(log.finish()).ok()?;
+    let log = fmt::fmt().fmt_fields(Text).with_env_filter(filter).with_writer(writer);
+    tracing::subscriber::set_global_default(log.with_ansi(false).finish()).ok()?;
     Some(guard)
 }
 
@@ -141,7 +150,8 @@ pub fn panics() {
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         let thread = std::thread::current().name().unwrap_or("unnamed").to_owned();
-        let why = panic.payload_as_str().unwrap_or("no text");
+        let why = printable(panic.payload_as_str().unwrap_or("no text"));
+        let why = why.as_ref();
         tracing::error!(place, thread, why, "panic");
         let trace = std::backtrace::Backtrace::capture();
         let mut err = std::io::stderr().lock();

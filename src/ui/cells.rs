@@ -4,6 +4,7 @@
 use crate::chat::text::printable;
 use ratatui::buffer::CellWidth;
 use unicode_segmentation::UnicodeSegmentation;
+use unicode_width::UnicodeWidthChar;
 
 /// What a tab becomes before text is shown: a cell cannot hold one.
 const TAB: &str = "    ";
@@ -24,6 +25,12 @@ pub fn graphemes(text: &str) -> impl Iterator<Item = (&str, usize)> {
 #[must_use]
 pub fn width(text: &str) -> usize {
     graphemes(text).map(|(_, w)| w).sum()
+}
+
+/// Cells that it takes where a terminal joins nothing: each character by itself.
+#[must_use]
+pub fn width_apart(text: &str) -> usize {
+    text.chars().filter_map(UnicodeWidthChar::width).sum()
 }
 
 /// The text, made printable, in at most `max` cells; what does not fit is replaced by `…`.

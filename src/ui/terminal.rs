@@ -2,11 +2,13 @@
 //! are taken when a [`Screen`] opens and given back on every way out: return, error, panic, and
 //! the signals that [`Ending`] turns into a return. It must not know what is drawn.
 
+use super::paint;
 use crossterm::event::{
     DisableBracketedPaste, DisableFocusChange, EnableBracketedPaste, EnableFocusChange,
 };
 use crossterm::terminal::{
-    EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
+    DisableLineWrap, EnableLineWrap, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode,
+    enable_raw_mode,
 };
 use crossterm::{cursor, execute};
 use ratatui::backend::CrosstermBackend;
@@ -43,6 +45,8 @@ impl Screen {
         let guard = Restore;
         let mut out = io::stdout();
         execute!(out, EnterAlternateScreen, EnableBracketedPaste, EnableFocusChange)?;
+        // A terminal that takes a character for wider than we do draws over no other line.
+        execute!(out, DisableLineWrap)?;
         let terminal = Terminal::new(CrosstermBackend::new(out))?;
         std::mem::forget(guard);
         Ok(Self { terminal })
@@ -56,7 +60,11 @@ impl Screen {
         if !TAKEN.load(Ordering::SeqCst) {
             return Err(io::Error::other("a part of the program panicked"));
         }
-        self.terminal.draw(view).map(drop)
+        let whole = |frame: &mut Frame<'_>| {
+            view(frame);
+            paint::steady(frame.buffer_mut());
+        };
+        self.terminal.draw(whole).map(drop)
     }
 
     /// Makes the next frame draw every cell.
@@ -99,6 +107,7 @@ fn restore() {
     let mut out = io::stdout();
     drop(execute!(
         out,
+        EnableLineWrap,
         DisableFocusChange,
         DisableBracketedPaste,
         LeaveAlternateScreen,

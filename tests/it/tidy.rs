@@ -9,7 +9,7 @@ use std::path::PathBuf;
 const EDGES: [(&str, &[&str]); 20] = [
     ("limits", &[]),
     ("clock", &[]),
-    ("telemetry", &[]),
+    ("telemetry", &["chat"]),
     ("tls", &[]),
     ("config", &["limits"]),
     ("chat", &["limits"]),

@@ -10,7 +10,7 @@ mod target;
 
 use super::outcome::{End, Failure, Kind, Outcome};
 use super::talk::rfc3339;
-use crate::chat::text::printable;
+use crate::chat::text::{printable, printable_json};
 use crate::server::backup::{BackupError, Checked, check, inspect};
 use crate::store::StoreError;
 use args::BackupCommand;
@@ -69,7 +69,7 @@ impl From<BackupError> for Failure {
 }
 
 fn say(line: &str) -> Outcome {
-    writeln!(io::stdout().lock(), "{line}")?;
+    writeln!(io::stdout().lock(), "{}", printable(line))?;
     Ok(End::Done)
 }
 
@@ -85,7 +85,7 @@ fn print(checked: &Checked, as_json: bool) -> Outcome {
     let Checked { head, counts } = checked;
     let at = rfc3339(head.at_ms);
     if as_json {
-        return say(&json!({
+        let document = json!({
             "applied": head.applied, "at": at,
             "cluster": { "generation": head.generation, "id": head.cluster,
                 "name": head.cluster_name },
@@ -93,8 +93,8 @@ fn print(checked: &Checked, as_json: bool) -> Outcome {
             "members": head.members, "offline": head.offline, "schema": 1,
             "seat": head.seat.to_string(), "stale": head.stale, "store": head.store,
             "version": head.version,
-        })
-        .to_string());
+        });
+        return say(&printable_json(&document.to_string()));
     }
     let mut out = io::stdout().lock();
     let yes = |yes: bool, text: &'static str| if yes { text } else { "no" };

@@ -3,7 +3,7 @@
 
 use super::args::HealthArgs;
 use super::say;
-use crate::chat::text::printable;
+use crate::chat::text::{printable, printable_json};
 use crate::cli::args::TargetArgs;
 use crate::cli::connect::targets;
 use crate::cli::outcome::{End, Outcome};
@@ -45,7 +45,8 @@ pub async fn member_list(target: &TargetArgs, as_json: bool) -> Outcome {
             .collect();
         let from = newest.seat.to_string();
         let document = json!({ "from": from, "members": members, "schema": 1 });
-        say(&serde_json::to_string_pretty(&document).map_err(std::io::Error::from)?)?;
+        let text = serde_json::to_string_pretty(&document).map_err(std::io::Error::from)?;
+        say(&printable_json(&text))?;
         return Ok(End::Done);
     }
     say(&format!(
@@ -102,16 +103,14 @@ pub async fn health(args: &HealthArgs) -> Outcome {
     let row = ask(address, args.timeout, None, target.security()?).await;
     let Some(status) = row.fresh() else {
         let why = row.error.as_ref().map_or("no answer", |(_, text)| text.as_str());
-        let check = Check::new("answer", false, format!("{}: {}", row.addr, printable(why)));
+        let check = Check::new("answer", false, format!("{}: {why}", row.addr));
         say(lines(&[check]).trim_end())?;
         return Ok(End::NoAnswer);
     };
     let mut checks = vec![Check::new("answer", true, row.addr.clone())];
     checks.extend(probes::live(Duration::ZERO));
     checks.extend(ready(status));
-    for line in lines(&checks).lines() {
-        say(&printable(line))?;
-    }
+    say(lines(&checks).trim_end())?;
     let failed = |name: &str| checks.iter().any(|check| check.name == name && !check.ok);
     Ok(if failed("leader") {
         End::NotServing

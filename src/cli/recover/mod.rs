@@ -11,7 +11,7 @@ mod quorum;
 use super::outcome::{End, Failure, Kind, Outcome};
 use super::place::{PlaceArgs, refused};
 use super::talk::rfc3339;
-use crate::chat::text::printable;
+use crate::chat::text::{printable, printable_json};
 use crate::clock::now_ms;
 use crate::store::check;
 use args::RecoverCommand;
@@ -62,7 +62,7 @@ fn make(
     let at = |at: Option<plan::At>| at.map_or_else(|| "-".to_owned(), |at| at.to_string());
     writeln!(out, "cluster      {} ({})", printable(&plan.cluster), printable(&plan.cluster_name))?;
     writeln!(out, "generation   {}", plan.generation)?;
-    writeln!(out, "seat         {} (Raft id {})", plan.id, plan.raft_id)?;
+    writeln!(out, "seat         {} (Raft id {})", printable(&plan.id), plan.raft_id)?;
     writeln!(out, "last entry   {}", at(plan.last))?;
     writeln!(out, "committed    {}", at(plan.commit))?;
     writeln!(out, "applied      {}", at(plan.applied))?;
@@ -73,7 +73,9 @@ fn make(
         writeln!(
             out,
             "member       {} at {} ({role}, {})",
-            member.id, member.host, member.raft_id
+            printable(&member.id),
+            printable(&member.host),
+            member.raft_id
         )?;
     }
     if let Some(file) = file {
@@ -112,20 +114,20 @@ fn compare(
     }
     for plan in &merged.plans {
         let last = plan.last.map_or_else(|| "nothing".to_owned(), |at| at.to_string());
-        let (id, generation) = (&plan.id, plan.generation);
+        let (id, generation) = (printable(&plan.id), plan.generation);
         writeln!(out, "seat {id}: generation {generation}, last entry {last}")?;
     }
-    writeln!(out, "go on with seat {}, whose last entry is the newest", best.id)?;
+    let id = printable(&best.id);
+    writeln!(out, "go on with seat {id}, whose last entry is the newest")?;
     for warning in warnings(&best, &choice) {
-        writeln!(out, "warning: {warning}")?;
+        writeln!(out, "warning: {}", printable(&warning))?;
     }
     if let Some(file) = file {
         writeln!(
             out,
-            "on seat {}: rustchat recover quorum --plan {} --accept-data-loss {}",
-            best.id,
+            "on seat {id}: rustchat recover quorum --plan {} --accept-data-loss {}",
             file.display(),
-            best.cluster
+            printable(&best.cluster)
         )?;
     }
     Ok(())
@@ -177,5 +179,5 @@ fn warnings(best: &Plan, choice: &Choice) -> Vec<String> {
 
 fn print_json(out: &mut impl Write, document: &impl serde::Serialize) -> Result<(), Failure> {
     let text = serde_json::to_string(document).map_err(|why| Failure::text(Kind::Bug, why))?;
-    Ok(writeln!(out, "{text}")?)
+    Ok(writeln!(out, "{}", printable_json(&text))?)
 }

@@ -1,6 +1,7 @@
 //! A plan: what one stopped server says of itself, as a file that can be carried to where
 //! the plans of all survivors are compared. It must not know which server is chosen.
 
+use crate::chat::text::printable_json;
 use crate::cli::outcome::{Failure, Kind};
 use crate::raft::rescue;
 use crate::store::StoreError;
@@ -202,7 +203,7 @@ pub fn write(path: &Path, document: &impl Serialize) -> Result<(), Failure> {
     let text =
         serde_json::to_string_pretty(document).map_err(|why| Failure::text(Kind::Bug, why))?;
     let mut file = OpenOptions::new().create_new(true).write(true).open(path).map_err(failed)?;
-    file.write_all(text.as_bytes()).map_err(failed)?;
+    file.write_all(printable_json(&text).as_bytes()).map_err(failed)?;
     file.write_all(b"\n").map_err(failed)?;
     file.sync_all().map_err(failed)
 }

@@ -4,6 +4,7 @@
 use super::plan::{self, Plan};
 use super::{choose, chosen, look, warnings};
 use crate::chat::command::Command;
+use crate::chat::text::printable;
 use crate::cli::outcome::End;
 use crate::cli::outcome::{Failure, Kind};
 use crate::cli::place::{PlaceArgs, refused};
@@ -39,7 +40,7 @@ pub fn run(
     let now = look(place)?;
     check(&now, &plans, best)?;
     for warning in warnings(best, &choice) {
-        writeln!(out, "warning: {warning}")?;
+        writeln!(out, "warning: {}", printable(&warning))?;
     }
     out.flush()?;
     let place = place.find()?;
@@ -118,14 +119,14 @@ async fn open(place: &Where, seat: u32) -> Result<(Arc<dyn Store>, String), Stor
 }
 
 fn report(out: &mut impl Write, now: &Plan, copy: &str, rescued: &Rescued) -> Result<(), Failure> {
-    let (seat, generation) = (&now.id, now.generation + 1);
-    writeln!(out, "the data as it was is kept in {copy}")?;
+    let (seat, generation) = (printable(&now.id), now.generation + 1);
+    writeln!(out, "the data as it was is kept in {}", printable(copy))?;
     writeln!(out, "the log is kept up to entry {}", plan::At::from(rescued.last))?;
     writeln!(out, "uncommitted entries kept: {}", rescued.uncommitted)?;
     writeln!(
         out,
         "seat {seat} is now the only voter of cluster {}, generation {generation}",
-        now.cluster
+        printable(&now.cluster)
     )?;
     writeln!(out, "next: start it; then, on each other seat: rustchat serve --rejoin")?;
     Ok(())

@@ -3,10 +3,11 @@
 
 use super::caller::turned_away;
 use super::desk::Desk;
+use super::routes;
 use crate::wire::raft::{Member, Order, OrderAnswer, Ordered};
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::{Extension, Json};
 use serde::Deserialize;
 use serde_json::json;
@@ -66,7 +67,7 @@ pub async fn take(
 }
 
 fn answer(code: StatusCode, result: &str, text: &str) -> Response {
-    (code, Json(json!({ "result": result, "text": text }))).into_response()
+    routes::json(code, &json!({ "result": result, "text": text }))
 }
 
 fn ordered(wanted: Wanted) -> Result<Ordered, String> {

@@ -2,6 +2,7 @@
 
 use super::desk::Desk;
 use super::{backup, metrics, orders};
+use crate::chat::text::printable_json;
 use crate::client::status::ask_all;
 use crate::clock::now_ms;
 use crate::limits;
@@ -11,9 +12,9 @@ use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Extension, Json, Router};
+use axum::{Extension, Router};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::net::IpAddr;
 
 /// Everything, for one connection of `peer`.
@@ -76,7 +77,7 @@ async fn status(State(desk): State<Desk>) -> Response {
     let rows = ask_all(targets, limits::ADMIN_ASKS, None, desk.security()).await;
     let judgement = judge::judge(&rows);
     let from = desk.statement(None).map(|status| status.seat);
-    Json(document::document(&rows, &judgement, now_ms(), from)).into_response()
+    json(StatusCode::OK, &document::document(&rows, &judgement, now_ms(), from))
 }
 
 #[derive(Deserialize)]
@@ -90,5 +91,11 @@ struct After {
 async fn events(State(desk): State<Desk>, Query(after): Query<After>) -> Response {
     let events = desk.statement(Some(after.after)).map(|status| status.events).unwrap_or_default();
     let events: Vec<_> = events.iter().map(document::event).collect();
-    Json(json!({ "events": events, "schema": 1 })).into_response()
+    json(StatusCode::OK, &json!({ "events": events, "schema": 1 }))
+}
+
+/// An answer in JSON that people may look at in a terminal.
+pub fn json(code: StatusCode, document: &Value) -> Response {
+    let kind = [(header::CONTENT_TYPE, "application/json")];
+    (code, kind, printable_json(&document.to_string()).into_owned()).into_response()
 }

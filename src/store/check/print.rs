@@ -4,6 +4,7 @@
 use super::{Decode, Report};
 use crate::chat::message::{KIND_TEXT, Run};
 use crate::chat::state::State;
+use crate::chat::text::literal;
 use crate::chat::write::{Kind, Write};
 use crate::store::record::{LogBounds, LogEntry, LogId};
 use crate::store::{Identity, StoreError};
@@ -46,7 +47,7 @@ pub(super) fn head(out: &mut dyn Out, report: &Report) -> io::Result<()> {
 /// The last line: whether everything fits.
 pub(super) fn end(out: &mut dyn Out, report: &Report) -> io::Result<()> {
     match &report.broken {
-        Some(what) => writeln!(out, "broken {}", what.escape_debug()),
+        Some(what) => writeln!(out, "broken {}", literal(what)),
         None => writeln!(out, "whole"),
     }
 }
@@ -91,7 +92,7 @@ pub(super) fn run(out: &mut dyn Out, state: &State, run: &Run, applied: bool) ->
             run.conversation
         )?;
         match std::str::from_utf8(&body.data) {
-            Ok(text) if body.kind == KIND_TEXT => writeln!(out, "text {}", text.escape_debug())?,
+            Ok(text) if body.kind == KIND_TEXT => writeln!(out, "text {}", literal(text))?,
             _ => writeln!(out, "kind {} bytes {}", body.kind, body.data.len())?,
         }
     }

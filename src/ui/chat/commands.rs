@@ -181,10 +181,9 @@ pub(super) fn complete(model: &mut Model) {
     if editor.cursor() != text.len() {
         return;
     }
-    let (start, word) = match text.rfind(char::is_whitespace) {
-        Some(at) => (at + 1, &text[at + 1..]),
-        None => (0, text),
-    };
+    let blank = text.char_indices().rfind(|(_, c)| c.is_whitespace());
+    let start = blank.map_or(0, |(at, c)| at + c.len_utf8());
+    let word = text.get(start..).unwrap_or_default();
     let known: Vec<String> = if start == 0 && word.starts_with('/') {
         COMMANDS.iter().map(|c| format!("/{}", c.name)).collect()
     } else {

@@ -1,5 +1,6 @@
 //! The chat screen driven by keys and by what a client tells.
 
+mod hostile;
 mod screens;
 mod scripts;
 mod seeds;

@@ -1,6 +1,7 @@
 //! What was answered, written down to be looked at later: a JSON object a line, one for each
 //! round of answers, with each answer as it came. Pure. It must not know files.
 
+use crate::chat::text::printable_json;
 use crate::report::judge::Verdict;
 use crate::report::{Cause, Row};
 use crate::wire::client::{decode_server, encode_server};
@@ -63,7 +64,7 @@ pub fn write(round: &Round, verdict: Verdict) -> String {
         answers: round.rows.iter().map(answer).collect(),
     };
     // Texts and numbers can always be written.
-    serde_json::to_string(&line).unwrap_or_default()
+    printable_json(&serde_json::to_string(&line).unwrap_or_default()).into_owned()
 }
 
 /// Reads a line.

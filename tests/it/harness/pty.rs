@@ -13,6 +13,7 @@ pub struct Terminal {
     child: Box<dyn Child + Send + Sync>,
     input: Box<dyn Write + Send>,
     screen: Arc<Mutex<vt100::Parser>>,
+    written: Arc<Mutex<Vec<u8>>>,
     master: Box<dyn MasterPty + Send>,
 }
 
@@ -45,19 +46,29 @@ impl Terminal {
         drop(pair.slave);
         let screen = Arc::new(Mutex::new(vt100::Parser::new(24, 80, 0)));
         let (sink, mut output) = (Arc::clone(&screen), pair.master.try_clone_reader().unwrap());
+        let written = Arc::new(Mutex::new(Vec::new()));
+        let copy = Arc::clone(&written);
         std::thread::spawn(move || {
             let mut bytes = [0; 4096];
+            let mut rest = Vec::new();
             while let Ok(count @ 1..) = output.read(&mut bytes) {
-                sink.lock().unwrap_or_else(PoisonError::into_inner).process(&bytes[..count]);
+                let new = &bytes[..count];
+                copy.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(new);
+                sink.lock().unwrap_or_else(PoisonError::into_inner).process(&whole(&mut rest, new));
             }
         });
         let input = pair.master.take_writer().unwrap();
-        Self { child, input, screen, master: pair.master }
+        Self { child, input, screen, written, master: pair.master }
     }
 
     /// What the screen shows now.
     pub fn text(&self) -> String {
         self.screen.lock().unwrap_or_else(PoisonError::into_inner).screen().contents()
+    }
+
+    /// All that the program has written, byte by byte.
+    pub fn written(&self) -> Vec<u8> {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// True if any cell has a colour of its own.
@@ -115,6 +126,20 @@ impl Terminal {
         wait_until(deadline, "the program in the terminal ends", || self.child.try_wait().unwrap())
             .exit_code()
     }
+}
+
+/// What can be shown of `rest` and `new`; the beginning of a character waits in `rest`. The sign
+/// for what cannot be shown is another one: the library that reads the screen leaves it out, and
+/// shows the row one cell shorter than every terminal does.
+fn whole(rest: &mut Vec<u8>, new: &[u8]) -> Vec<u8> {
+    const SIGN: &[u8] = "\u{fffd}".as_bytes();
+    rest.extend_from_slice(new);
+    let begun = (1..SIGN.len()).find(|length| rest.ends_with(&SIGN[..*length])).unwrap_or(0);
+    let mut all = rest.drain(..rest.len() - begun).collect::<Vec<_>>();
+    while let Some(at) = all.windows(SIGN.len()).position(|some| some == SIGN) {
+        all[at..at + SIGN.len()].copy_from_slice("□".as_bytes());
+    }
+    all
 }
 
 impl Drop for Terminal {
