@@ -46,5 +46,6 @@ mod send;
 mod service;
 mod settings;
 mod single;
+mod strangers;
 mod tidy;
 mod trust;

@@ -5,7 +5,6 @@ use super::fake::{Fake, Manner, POISON, messages, rustchat};
 use super::{Running, SOON, only_own};
 use crate::harness::{Terminal, signal, texts, wait_until};
 use crate::support::{place::Place, terminal};
-use bytes::Bytes;
 use rustchat::chat::ids::ClusterId;
 use rustchat::limits;
 use rustchat::wire::discovery::{Answer, decode_question, encode_answer};
@@ -257,9 +256,9 @@ fn answer(home: &Path) {
                     generation: 1,
                     leader: leader.clone(),
                     members: Vec::new(),
-                    signature: Bytes::new(),
+                    signer: None,
                 };
-                let answer = encode_answer(&answer, limits::QUESTION_BYTES).unwrap();
+                let answer = encode_answer(&answer, limits::QUESTION_BYTES, None).unwrap();
                 socket.send_to(&answer, from).unwrap();
             }
         }
