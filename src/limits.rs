@@ -53,6 +53,8 @@ pub const SNAPSHOT_PAGE: usize = 512 * 1024;
 pub const BACKUP_TIME: Duration = Duration::from_secs(6 * 3600);
 /// Longest piece of a backup, in bytes: a page of a snapshot, of which one value may be larger.
 pub const BACKUP_PIECE: usize = 64 * 1024 * 1024;
+/// Numbers of users and conversations that a recovery may leave out.
+pub const RECOVERY_SKIP: u64 = 1 << 40;
 /// Ids of earlier clusters that a cluster restored from a backup remembers.
 pub const FORMER_CLUSTERS: usize = 8;
 /// Commands waiting at the leader for a place in an entry.

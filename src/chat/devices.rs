@@ -43,7 +43,7 @@ impl State {
         if self.devices.contains_key(&r.device) {
             return Err(Refusal::DeviceTaken);
         }
-        self.meta.last_user += 1;
+        self.meta.last_user = self.meta.last_user.saturating_add(1);
         let id = UserId { cluster: self.meta.cluster, number: self.meta.last_user };
         self.names.insert(name.clone(), id);
         let password_hash = r.password_hash.clone();

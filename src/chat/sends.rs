@@ -188,7 +188,7 @@ impl State {
         if let Some(id) = self.direct(sender, other) {
             return Ok(id);
         }
-        self.meta.last_conversation += 1;
+        self.meta.last_conversation = self.meta.last_conversation.saturating_add(1);
         let id = ConversationId::new(0, self.meta.last_conversation);
         let mut members = vec![sender.min(other), sender.max(other)];
         members.dedup();

@@ -61,8 +61,11 @@ pub struct Meta {
 
 impl Meta {
     /// Begins a generation at `at_ms`, in which the next `skip` numbers of users and
-    /// conversations are left out.
+    /// conversations are left out; at most [`crate::limits::RECOVERY_SKIP`], so that numbers never
+    /// run out.
     pub const fn begin(&mut self, generation: u64, at_ms: u64, skip: u64) {
+        let most = crate::limits::RECOVERY_SKIP;
+        let skip = if skip < most { skip } else { most };
         self.generation = generation;
         self.began_ms = at_ms;
         self.last_user = self.last_user.saturating_add(skip);
