@@ -14,6 +14,7 @@ use super::session::{self, Identity, Output, Session};
 use super::{ClientConfig, ClientError, ClientEvent, Connection};
 use crate::tls::Fingerprint;
 use crate::wire::client::{decode_server, encode_client};
+use crate::wire::conn::ConnError;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::io;
@@ -396,7 +397,7 @@ impl Driver {
     /// Says goodbye, frees the device and tells why.
     async fn end(mut self, why: ClientError) {
         if let Some(conn) = self.link.conn() {
-            drop(tokio::time::timeout(GOODBYE, conn.writer.finish()).await);
+            drop(tokio::time::timeout(GOODBYE, goodbye(conn)).await);
         }
         if let Err(error) = self.shared.outbox().close() {
             tracing::warn!(event = "client.outbox", %error, "the outbox could not be closed");
@@ -418,6 +419,14 @@ impl Driver {
             () = self.shared.stop.cancelled() => {}
         }
     }
+}
+
+/// Sends what waits, and hears the server out: closing while it still speaks could take the last
+/// marks from it.
+async fn goodbye(conn: &mut Conn) -> Result<(), ConnError> {
+    conn.writer.finish().await?;
+    while conn.reader.next().await?.is_some() {}
+    Ok(())
 }
 
 fn outbox_failed(why: io::Error) -> ClientError {

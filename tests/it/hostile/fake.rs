@@ -85,21 +85,24 @@ impl Fake {
         let mut words = ["chat", "--user", "alice", "--register"].map(str::to_owned).to_vec();
         words.extend(["--password-file".to_owned(), password.to_str().unwrap().to_owned()]);
         words.extend(["--server".to_owned(), self.address.to_string()]);
+        words.push(PLAIN.to_owned());
         words
     }
 
     /// The words by which the other commands ask here. One place, as above.
     pub fn asked(&self, words: &[&str]) -> Vec<String> {
         let mut all: Vec<_> = words.iter().map(|word| (*word).to_owned()).collect();
-        all.extend(["--node".to_owned(), self.address.to_string()]);
+        all.extend(["--node".to_owned(), self.address.to_string(), PLAIN.to_owned()]);
         all
     }
 }
 
+/// These servers speak no TLS.
+const PLAIN: &str = "--insecure-plain";
+
 /// `rustchat` with these words.
 pub fn rustchat(home: &Path, words: &[String]) -> Command {
     let mut command = program(home);
-    // These servers speak no TLS.
     command.args(words).env("RUSTCHAT_INSECURE_PLAIN", "true");
     command
 }
