@@ -29,6 +29,8 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Of a text in a statement, so that all of them fit into one.
 const LONGEST: usize = 300;
+/// It has no keys: whoever asks it says that none are needed.
+pub const PLAIN: &str = "--insecure-plain";
 /// A bit of everything, in one text.
 pub const POISON: &str = "\x1b]52;c;ZXZpbA==\x07\x1b]0;owned\x07\x1b[2J\u{9b}31m\u{202e}\r\nrustchat: \
                           all is well\x08\u{2028}\u{e0041}\u{200b}\x7f\0\tend";
@@ -89,7 +91,7 @@ impl Fake {
         words
     }
 
-    /// The words by which the other commands ask here. One place, as above.
+    /// The words by which the other commands ask here.
     pub fn asked(&self, words: &[&str]) -> Vec<String> {
         let mut all: Vec<_> = words.iter().map(|word| (*word).to_owned()).collect();
         all.extend(["--node".to_owned(), self.address.to_string(), PLAIN.to_owned()]);
@@ -97,13 +99,10 @@ impl Fake {
     }
 }
 
-/// These servers speak no TLS.
-const PLAIN: &str = "--insecure-plain";
-
 /// `rustchat` with these words.
 pub fn rustchat(home: &Path, words: &[String]) -> Command {
     let mut command = program(home);
-    command.args(words).env("RUSTCHAT_INSECURE_PLAIN", "true");
+    command.args(words);
     command
 }
 

@@ -2,9 +2,13 @@
 
 use crate::harness::{Cluster, Raw};
 use crate::support::hostile::NAMES;
+use rustchat::chat::command::{Command, Register};
+use rustchat::chat::event::Event;
 use rustchat::chat::ids::DeviceId;
 use rustchat::chat::name::UserName;
 use rustchat::chat::refusal::Refusal;
+use rustchat::chat::state::State;
+use rustchat::chat::write::Write as Row;
 use rustchat::wire::message::{ClientMsg, Credentials, ServerMsg};
 
 /// In other letters, or between blanks, the name is that of the same user, not a second one.
@@ -18,6 +22,34 @@ fn no_name_can_pass_for_another_one() {
     for name in SAME {
         assert_eq!(UserName::fold(name).unwrap().as_str(), "alice");
     }
+}
+
+/// Nor can a server that is not as it should be put one into the log: each of them checks again.
+#[test]
+fn no_entry_of_the_log_registers_such_a_name() {
+    let register = |name: &str| {
+        let mut state = State::default();
+        let applied = state.apply(
+            1,
+            &[Command::Register(Register {
+                name: name.to_owned(),
+                password_hash: "$argon2id$".to_owned(),
+                device: DeviceId([1; 16]),
+                token_hash: [2; 32],
+                device_key: Default::default(),
+            })],
+        );
+        let ready = |event: &Event| matches!(event, Event::DeviceReady { .. });
+        (applied.events.iter().any(ready), state.rows().into_iter().any(is_user))
+    };
+    assert_eq!(register("alice"), (true, true));
+    for name in NAMES.iter().chain(&SAME) {
+        assert_eq!(register(name), (false, false), "{name:?}");
+    }
+}
+
+fn is_user(row: Row) -> bool {
+    matches!(row, Row::User(_))
 }
 
 /// Whatever a client sends: the server refuses at the door and goes on, and its log stays one line

@@ -1,7 +1,7 @@
 //! A server that means ill: every command that asks it, and the chat itself, show what it says, and
 //! nothing of that acts on a terminal or passes for the program.
 
-use super::fake::{Fake, Manner, POISON, messages, rustchat};
+use super::fake::{Fake, Manner, PLAIN, POISON, messages, rustchat};
 use super::{Running, SOON, only_own};
 use crate::harness::{Terminal, signal, texts, wait_until};
 use crate::support::{place::Place, terminal};
@@ -265,7 +265,7 @@ fn answer(home: &Path) {
     });
     let port = place.discovery.to_string();
     for words in [&["status"][..], &["events"], &["dash", "--once"]] {
-        let words = [words, &["--discovery", &port]].concat();
+        let words = [words, &["--discovery", &port, PLAIN]].concat();
         let words: Vec<_> = words.into_iter().map(str::to_owned).collect();
         let output = ended(home, &words);
         let err = texts(&output).1;
