@@ -1,7 +1,7 @@
 //! Everything that can enter the log. A command carries all that apply needs:
 //! random values, hashes and times were made before it was proposed.
 
-use super::ids::{ClusterId, ConversationId, DeviceId, Group, UserId};
+use super::ids::{ClusterId, ConversationId, DeviceId, Group, LoginId, UserId};
 use super::message::Body;
 use bytes::Bytes;
 
@@ -19,6 +19,8 @@ pub enum Command {
     Register(Register),
     /// Adds a device after its password was verified, or gives it a new token.
     AddDevice(AddDevice),
+    /// A login with the device's token: from now on this session speaks for the device.
+    Attach(Attach),
     /// Messages of one device.
     Send(Send),
     /// Moves delivered and read marks forward; smaller values change nothing.
@@ -49,6 +51,8 @@ pub struct Register {
     pub token_hash: [u8; 32],
     /// Public key of the device; reserved, empty today.
     pub device_key: Bytes,
+    /// The login that this is.
+    pub session: LoginId,
 }
 
 /// A device that logged in with the password.
@@ -62,6 +66,24 @@ pub struct AddDevice {
     pub token_hash: [u8; 32],
     /// Public key of the device; reserved, empty today.
     pub device_key: Bytes,
+    /// The login that this is.
+    pub session: LoginId,
+    /// See [`Attach::after`].
+    pub after: u64,
+}
+
+/// A login with a token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attach {
+    /// Which device.
+    pub device: DeviceId,
+    /// BLAKE3 of the token that was shown: it must be the device's still.
+    pub token_hash: [u8; 32],
+    /// The login that this is; repeating it changes nothing.
+    pub session: LoginId,
+    /// The device's epoch when this was proposed, 0 where it had none. Where another login came
+    /// between, this one is late and is refused: whoever still wants it proposes it anew.
+    pub after: u64,
 }
 
 /// Where a message goes.
@@ -78,6 +100,9 @@ pub enum Target {
 pub struct Send {
     /// The device.
     pub device: DeviceId,
+    /// The epoch that its session was given at its login; 0 in what was written before there
+    /// were any, which is taken all the same.
+    pub epoch: u64,
     /// The group in which it counts.
     pub group: Group,
     /// Number of the first body, from 1.

@@ -1,7 +1,7 @@
 //! Random logs for tests, here and in `wire`: the same seed gives the same log.
 
-use super::command::{AddDevice, Advance, Command, Register, Send, Target};
-use super::ids::{ClusterId, ConversationId, DeviceId, UserId};
+use super::command::{AddDevice, Advance, Attach, Command, Register, Send, Target};
+use super::ids::{ClusterId, ConversationId, DeviceId, LoginId, UserId};
 use super::message::{Body, KIND_TEXT};
 use super::state::State;
 use crate::limits;
@@ -71,21 +71,36 @@ pub(crate) fn user(number: u64) -> UserId {
 }
 
 fn command(rng: &mut StdRng, state: &State) -> Command {
-    match rng.random_range(0..20) {
+    match rng.random_range(0..22) {
         0..3 => Command::Register(register(rng)),
         3 => Command::AddDevice(AddDevice {
             user: user(rng.random_range(0..6)),
             device: device(rng.random_range(0..8)),
             token_hash: [rng.random_range(0..4); 32],
             device_key: Bytes::new(),
+            session: login(rng),
+            after: rng.random_range(0..3),
         }),
         4..7 => {
             let count = rng.random_range(0..5);
             Command::Marks((0..count).map(|_| advance(rng, state)).collect())
         }
         7 => Command::SetFormat(rng.random_range(0..3)),
+        8..10 => Command::Attach(attach(rng, state)),
         _ => Command::Send(send(rng, state)),
     }
+}
+
+fn attach(rng: &mut StdRng, state: &State) -> Attach {
+    let device = device(rng.random_range(0..9));
+    let epoch = state.device(device).map_or(0, |known| known.row.epoch);
+    let after = if rng.random_bool(0.8) { epoch } else { rng.random_range(0..=epoch + 1) };
+    Attach { device, token_hash: [rng.random_range(0..3); 32], session: login(rng), after }
+}
+
+/// One of a few logins, so that some are repeated.
+fn login(rng: &mut StdRng) -> LoginId {
+    LoginId([rng.random_range(0..5); 16])
 }
 
 fn register(rng: &mut StdRng) -> Register {
@@ -94,7 +109,8 @@ fn register(rng: &mut StdRng) -> Register {
     let device = device(rng.random_range(0..8));
     let token_hash = [rng.random_range(0..2); 32];
     let password_hash = "$argon2id$".to_owned();
-    Register { name, password_hash, device, token_hash, device_key: Bytes::from_static(b"key") }
+    let (device_key, session) = (Bytes::from_static(b"key"), login(rng));
+    Register { name, password_hash, device, token_hash, device_key, session }
 }
 
 fn advance(rng: &mut StdRng, state: &State) -> Advance {
@@ -130,7 +146,10 @@ fn send(rng: &mut StdRng, state: &State) -> Send {
     let count = if rng.random_bool(0.05) { 90 } else { rng.random_range(0..6) };
     let confirmed = if rng.random_bool(0.3) { rng.random_range(0..=last + 1) } else { 0 };
     let bodies = (0..count).map(|_| body(rng)).collect();
-    Send { device, group, first_number, confirmed, to, bodies }
+    // Mostly by the session that speaks for the device, else one before or before there were any.
+    let epoch = state.device(device).map_or(0, |known| known.row.epoch);
+    let epoch = if rng.random_bool(0.8) { epoch } else { rng.random_range(0..=epoch + 1) };
+    Send { device, epoch, group, first_number, confirmed, to, bodies }
 }
 
 fn body(rng: &mut StdRng) -> Body {

@@ -57,6 +57,7 @@ impl State {
                 Command::Found { cluster, name } => self.found(&mut changes, *cluster, name),
                 Command::Register(register) => self.register(&mut changes, at_ms, register),
                 Command::AddDevice(add) => self.add_device(&mut changes, at_ms, add),
+                Command::Attach(attach) => self.attach(&mut changes, at_ms, attach),
                 Command::Send(send) => self.send(&mut changes, at_ms, send),
                 Command::Marks(marks) => self.advance(&mut changes, marks),
                 Command::SetFormat(format) => {

@@ -2,7 +2,7 @@
 //! and a node that starts loads it back. Rows say the whole value, so writing
 //! one twice is writing it once.
 
-use super::ids::{ClusterId, ConversationId, DeviceId, Group, UserId};
+use super::ids::{ClusterId, ConversationId, DeviceId, Group, LoginId, UserId};
 use super::message::Run;
 use super::name::UserName;
 use super::refusal::Refusal;
@@ -96,6 +96,13 @@ pub struct Device {
     pub key: Bytes,
     /// Milliseconds of UNIX time.
     pub added_at_ms: u64,
+    /// Rises by one with each login: only the session that was given this one speaks for the
+    /// device. 0 before the first.
+    pub epoch: u64,
+    /// The login that has it.
+    pub session: LoginId,
+    /// When that was, in milliseconds of UNIX time.
+    pub seen_at_ms: u64,
 }
 
 /// What a conversation is.

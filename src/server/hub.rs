@@ -19,8 +19,10 @@ pub type SessionId = u64;
 pub enum Audience {
     /// The session of this device.
     Device(DeviceId),
-    /// The session that waits for this token.
-    Token([u8; 32]),
+    /// Those that are logging in as this device.
+    Arriving(DeviceId),
+    /// The same, of which one is let in with this epoch; older sessions of the device are over.
+    Attached(DeviceId, u64),
     /// The sessions of these users.
     Users(Arc<[UserId]>),
 }
@@ -73,7 +75,10 @@ struct Entry {
     flags: Arc<Flags>,
     device: Option<DeviceId>,
     user: Option<UserId>,
-    token: Option<[u8; 32]>,
+    /// Its own, once it is in.
+    epoch: Option<u64>,
+    /// The highest that its device was given since it asked.
+    newest: u64,
 }
 
 #[derive(Default)]
@@ -82,7 +87,8 @@ struct Tables {
     sessions: BTreeMap<SessionId, Entry>,
     users: BTreeMap<UserId, BTreeSet<SessionId>>,
     devices: BTreeMap<DeviceId, SessionId>,
-    tokens: BTreeMap<[u8; 32], SessionId>,
+    /// Those that are logging in.
+    arriving: BTreeMap<DeviceId, BTreeSet<SessionId>>,
 }
 
 /// The sessions of this server. Cheap to clone.
@@ -113,7 +119,8 @@ impl Hub {
             flags: Arc::clone(&flags),
             device: None,
             user: None,
-            token: None,
+            epoch: None,
+            newest: 0,
         };
         tables.sessions.insert(id, entry);
         drop(tables);
@@ -129,7 +136,7 @@ impl Hub {
     /// Tells what an entry did, to those it is for. Must be called in log order, after the
     /// entry can be seen in the state and the store.
     pub fn publish(&self, index: u64, notes: Vec<(Audience, Note)>) {
-        let tables = self.lock();
+        let mut tables = self.lock();
         let mut told: BTreeMap<SessionId, Vec<Note>> = BTreeMap::new();
         for (audience, note) in notes {
             match audience {
@@ -138,9 +145,15 @@ impl Hub {
                         told.entry(*id).or_default().push(note);
                     }
                 }
-                Audience::Token(token) => {
-                    if let Some(id) = tables.tokens.get(&token) {
-                        told.entry(*id).or_default().push(note);
+                Audience::Arriving(device) => {
+                    for id in tables.arriving.get(&device).into_iter().flatten() {
+                        told.entry(*id).or_default().push(note.clone());
+                    }
+                }
+                Audience::Attached(device, epoch) => {
+                    tables.fence(device, epoch);
+                    for id in tables.arriving.get(&device).into_iter().flatten() {
+                        told.entry(*id).or_default().push(note.clone());
                     }
                 }
                 Audience::Users(users) => {
@@ -179,9 +192,6 @@ impl Hub {
 
 impl Tables {
     fn forget(&mut self, id: SessionId, entry: &Entry) {
-        if let Some(token) = entry.token {
-            self.tokens.remove(&token);
-        }
         if let Some(user) = entry.user
             && let Some(sessions) = self.users.get_mut(&user)
         {
@@ -190,15 +200,46 @@ impl Tables {
                 self.users.remove(&user);
             }
         }
-        if let Some(device) = entry.device
-            && self.devices.get(&device) == Some(&id)
-        {
-            self.devices.remove(&device);
+        if let Some(device) = entry.device {
+            self.arrived(device, id);
+            if self.devices.get(&device) == Some(&id) {
+                self.devices.remove(&device);
+            }
+        }
+    }
+
+    /// The session is not logging in any more.
+    fn arrived(&mut self, device: DeviceId, id: SessionId) {
+        if let Some(arriving) = self.arriving.get_mut(&device) {
+            arriving.remove(&id);
+            if arriving.is_empty() {
+                self.arriving.remove(&device);
+            }
+        }
+    }
+
+    /// The device was given this epoch: sessions with a smaller one are over, those that come in
+    /// with one later too.
+    fn fence(&mut self, device: DeviceId, epoch: u64) {
+        let arriving = self.arriving.get(&device).into_iter().flatten();
+        for id in arriving.chain(self.devices.get(&device)) {
+            if let Some(entry) = self.sessions.get_mut(id) {
+                entry.newest = entry.newest.max(epoch);
+                entry.look();
+            }
         }
     }
 }
 
 impl Entry {
+    /// Ends the session if a newer one speaks for its device.
+    fn look(&self) {
+        if self.epoch.is_some_and(|own| own < self.newest) {
+            self.flags.replaced.store(true, Ordering::Release);
+            self.flags.wake.notify_one();
+        }
+    }
+
     fn tell(&self, index: u64, mut notes: Vec<Note>) {
         if self.flags.behind.load(Ordering::Acquire) {
             return;
@@ -229,31 +270,41 @@ impl Entry {
 const QUEUE: usize = limits::SESSION_QUEUE_BYTES;
 
 impl Mailbox {
-    /// Events about this token go to this session from now on, and about no earlier one.
-    pub fn await_token(&self, token: [u8; 32]) {
+    /// The session is logging in as this device: what becomes of its logins is told to it.
+    pub fn arrive(&self, device: DeviceId) {
         let mut tables = self.hub.lock();
         let Some(entry) = tables.sessions.get_mut(&self.id) else { return };
-        let before = entry.token.replace(token);
-        if let Some(before) = before {
-            tables.tokens.remove(&before);
+        if entry.epoch.is_some() {
+            return;
         }
-        tables.tokens.insert(token, self.id);
+        entry.device = Some(device);
+        tables.arriving.entry(device).or_default().insert(self.id);
     }
 
-    /// The session is this user's device from now on; an older one of the device must close.
-    pub fn join(&self, user: UserId, device: DeviceId) {
-        let mut tables = self.hub.lock();
+    /// The session is this user's device from now on, with this epoch; an older one of the
+    /// device must close. So must this one, where a newer one came while it was let in.
+    pub fn join(&self, user: UserId, device: DeviceId, epoch: u64) {
+        let mut guard = self.hub.lock();
+        let tables = &mut *guard;
+        let there = tables.devices.get(&device).filter(|id| **id != self.id);
+        let there = there.and_then(|id| tables.sessions.get(id)).and_then(|other| other.epoch);
         let Some(entry) = tables.sessions.get_mut(&self.id) else { return };
         entry.user = Some(user);
         entry.device = Some(device);
-        if let Some(token) = entry.token.take() {
-            tables.tokens.remove(&token);
-        }
+        entry.epoch = Some(epoch);
+        entry.newest = entry.newest.max(epoch).max(there.unwrap_or(0));
+        entry.look();
+        let newest = entry.newest;
+        tables.arrived(device, self.id);
         tables.users.entry(user).or_default().insert(self.id);
-        let older = tables.devices.insert(device, self.id).filter(|id| *id != self.id);
-        if let Some(older) = older.and_then(|id| tables.sessions.get(&id)) {
-            older.flags.replaced.store(true, Ordering::Release);
-            older.flags.wake.notify_one();
+        if newest > epoch {
+            return;
+        }
+        if let Some(older) = tables.devices.insert(device, self.id)
+            && let Some(older) = tables.sessions.get_mut(&older)
+        {
+            older.newest = older.newest.max(epoch);
+            older.look();
         }
     }
 
@@ -309,6 +360,7 @@ impl Drop for Mailbox {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chat::ids::LoginId;
 
     const USER: UserId = UserId { cluster: crate::chat::ids::ClusterId([1; 16]), number: 1 };
 
@@ -325,7 +377,7 @@ mod tests {
 
     fn member(hub: &Hub, device: u8) -> Mailbox {
         let mailbox = hub.attach();
-        mailbox.join(USER, DeviceId([device; 16]));
+        mailbox.join(USER, DeviceId([device; 16]), 1);
         mailbox
     }
 
@@ -368,7 +420,8 @@ mod tests {
     fn a_newer_connection_of_a_device_takes_over() {
         let hub = Hub::default();
         let older = member(&hub, 1);
-        let mut newer = member(&hub, 1);
+        let mut newer = hub.attach();
+        newer.join(USER, DeviceId([1; 16]), 2);
         assert!(older.replaced() && !newer.replaced());
         assert_eq!(hub.logged_in(), 1);
         drop(older);
@@ -380,6 +433,50 @@ mod tests {
         assert_eq!(hub.logged_in(), 0);
         let tables = hub.lock();
         assert!(tables.sessions.is_empty() && tables.users.is_empty());
+    }
+
+    fn attached(device: DeviceId, epoch: u64) -> Vec<(Audience, Note)> {
+        let session = LoginId([u8::try_from(epoch).unwrap(); 16]);
+        let event = Event::Attached { device, user: USER, session, epoch };
+        vec![(Audience::Attached(device, epoch), Note::Event(event))]
+    }
+
+    #[test]
+    fn a_login_anywhere_ends_the_older_sessions_of_the_device() {
+        let (hub, device) = (Hub::default(), DeviceId([1; 16]));
+        let (here, other) = (member(&hub, 1), member(&hub, 2));
+        hub.publish(7, attached(device, 1));
+        assert!(!here.replaced(), "its own login");
+        hub.publish(8, attached(device, 2));
+        assert!(here.replaced() && !other.replaced());
+    }
+
+    #[test]
+    fn a_login_that_another_one_followed_is_over_when_it_comes_in() {
+        let (hub, device) = (Hub::default(), DeviceId([1; 16]));
+        let (mut first, mut second) = (hub.attach(), hub.attach());
+        first.arrive(device);
+        second.arrive(device);
+        // The later of the two is somewhere else, or comes in before.
+        hub.publish(7, attached(device, 5));
+        hub.publish(8, attached(device, 6));
+        assert_eq!((first.try_next().unwrap().index, second.try_next().unwrap().index), (7, 7));
+        second.join(USER, device, 6);
+        first.join(USER, device, 5);
+        assert!(first.replaced() && !second.replaced());
+        hub.publish(
+            9,
+            vec![(
+                Audience::Device(device),
+                Note::Event(Event::Opened { conversation: ConversationId(1) }),
+            )],
+        );
+        assert_eq!(second.try_next().map(|d| d.index), Some(8));
+        assert_eq!(second.try_next().map(|d| d.index), Some(9));
+        drop((first, second));
+        let tables = hub.lock();
+        assert!(tables.sessions.is_empty() && tables.arriving.is_empty());
+        assert!(tables.devices.is_empty() && tables.users.is_empty());
     }
 
     #[test]

@@ -204,9 +204,8 @@ fn audiences(state: &State, events: Vec<Event>, notes: &mut Vec<(Audience, Note)
     for event in events {
         let audience = match &event {
             Event::Founded => continue,
-            Event::DeviceReady { token_hash, .. } | Event::DeviceRefused { token_hash, .. } => {
-                Audience::Token(*token_hash)
-            }
+            Event::Attached { device, epoch, .. } => Audience::Attached(*device, *epoch),
+            Event::DeviceRefused { device, .. } => Audience::Arriving(*device),
             Event::Outcome { device, .. }
             | Event::Repeated { device, .. }
             | Event::Expected { device, .. } => Audience::Device(*device),

@@ -61,7 +61,7 @@ pub async fn serve(shared: Arc<Shared>, stream: TcpStream, peer: SocketAddr, per
     let now = Instant::now();
     let cluster = cluster_state(&shared.status());
     let driver = Driver {
-        session: Session::new(shared.current_setup(), cluster, now),
+        session: Session::new(shared.current_setup(), cluster, rand::random(), now),
         mailbox: shared.hub.attach(),
         questions: FuturesUnordered::new(),
         closing: false,
@@ -272,9 +272,9 @@ impl Driver {
                         let answer = queries::answer(shared, self.peer.ip(), query);
                         self.questions.push(Box::pin(answer));
                     }
-                    Output::Await(token) => self.mailbox.await_token(token),
-                    Output::Join { user, device } => {
-                        self.mailbox.join(user, device);
+                    Output::Arrive(device) => self.mailbox.arrive(device),
+                    Output::Join { user, device, epoch } => {
+                        self.mailbox.join(user, device, epoch);
                         self.reader.set_limit(limits::FRAME_CLIENT);
                         drop(self.permits.before_login.take());
                     }

@@ -6,9 +6,9 @@ use super::message::{
 };
 use super::record::{LogId, Mark};
 use super::statement::{Elections, Event, LastLeader, Load, MemberView, PeerView};
-use crate::chat::command::{AddDevice, Advance, Command, Register, Send, Target};
+use crate::chat::command::{AddDevice, Advance, Attach, Command, Register, Send, Target};
 use crate::chat::event::Outcome;
-use crate::chat::ids::{ClusterId, ConversationId, DeviceId, MessageId, Position, UserId};
+use crate::chat::ids::{ClusterId, ConversationId, DeviceId, LoginId, MessageId, Position, UserId};
 use crate::chat::message::{Body, Run};
 use crate::chat::name::UserName;
 use crate::chat::refusal::Refusal;
@@ -99,7 +99,7 @@ fn target(rng: &mut StdRng) -> Target {
 }
 
 fn refusal(rng: &mut StdRng) -> Refusal {
-    Refusal::from_code(rng.random_range(1..=13)).unwrap()
+    Refusal::from_code(rng.random_range(1..=14)).unwrap()
 }
 
 fn address(rng: &mut StdRng) -> ServerAddress {
@@ -393,15 +393,24 @@ pub(crate) fn server_msg(rng: &mut StdRng) -> ServerMsg {
 pub(crate) fn command(rng: &mut StdRng) -> Command {
     let (user, device, token_hash, device_key) =
         (user(rng), device(rng), rng.random(), blob(rng, 20));
-    match rng.random_range(0..7) {
+    let (session, after) = (LoginId(rng.random()), rng.random());
+    match rng.random_range(0..8) {
         0 => Command::Found { cluster: cluster(rng), name: text(rng) },
         1 => {
             let (name, password_hash) = (text(rng), text(rng));
-            Command::Register(Register { name, password_hash, device, token_hash, device_key })
+            Command::Register(Register {
+                name,
+                password_hash,
+                device,
+                token_hash,
+                device_key,
+                session,
+            })
         }
-        2 => Command::AddDevice(AddDevice { user, device, token_hash, device_key }),
+        2 => Command::AddDevice(AddDevice { user, device, token_hash, device_key, session, after }),
         3 => Command::Send(Send {
             device,
+            epoch: rng.random(),
             group: rng.random(),
             first_number: rng.random(),
             confirmed: rng.random(),
@@ -415,6 +424,7 @@ pub(crate) fn command(rng: &mut StdRng) -> Command {
             read: rng.random(),
         })),
         5 => Command::SetFormat(rng.random()),
+        6 => Command::Attach(Attach { device, token_hash, session, after }),
         _ => Command::Recover { generation: rng.random(), skip: rng.random() },
     }
 }
@@ -445,6 +455,9 @@ pub(crate) fn write(rng: &mut StdRng) -> Write {
             token_hash: rng.random(),
             key: blob(rng, 20),
             added_at_ms: rng.random(),
+            epoch: rng.random(),
+            session: some(rng, |rng| LoginId(rng.random())).unwrap_or_default(),
+            seen_at_ms: rng.random(),
         }),
         3 => Write::Conversation(write::Conversation {
             id: conversation,

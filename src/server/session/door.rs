@@ -1,8 +1,8 @@
 //! Up to the login: the hello, the redirect, registration and who the client is.
 
 use super::{Account, Output, Phase, Query, Session, Trouble};
-use crate::chat::command::{AddDevice, Command, Register};
-use crate::chat::ids::{ClusterId, UserId};
+use crate::chat::command::{AddDevice, Attach, Command, Register};
+use crate::chat::ids::{ClusterId, LoginId, UserId};
 use crate::chat::name::UserName;
 use crate::chat::refusal::Refusal;
 use crate::limits;
@@ -29,7 +29,7 @@ pub enum Attempt {
     Hashing { name: UserName, password: String },
     /// A known user's password is being compared; `taken` is the answer where it is wrong.
     Verifying { name: UserName, wrong: Refusal },
-    /// A token, as its hash, waits for the state to be current.
+    /// A token that this server does not know, as its hash, waits for the state to be current.
     Token { name: String, hash: blake3::Hash },
     /// The command is on its way through the log.
     Entering(Box<Entering>),
@@ -39,8 +39,9 @@ pub enum Attempt {
 #[derive(Debug)]
 pub struct Entering {
     command: Command,
-    token: [u8; 32],
-    token_hash: [u8; 32],
+    session: LoginId,
+    /// The device's new one; none after a login with a token.
+    token: Bytes,
     name: UserName,
     /// Of a registration: the name may turn out to be the client's own already.
     password: Option<String>,
@@ -55,9 +56,7 @@ impl Session {
             (Phase::Door(Attempt::None), ClientMsg::Register(c)) => self.on_register(c),
             (Phase::Door(Attempt::None), ClientMsg::Login(c)) => self.on_login(c),
             (Phase::Door(Attempt::None), ClientMsg::Token { name, token }) => {
-                let hash = blake3::hash(&token);
-                self.phase = Phase::Door(Attempt::Token { name, hash });
-                self.ask(Query::Barrier);
+                self.on_token(name, blake3::hash(&token), now);
             }
             (Phase::Entered, ClientMsg::Resume { cursor, have }) => {
                 self.on_resume(&cursor, have, now);
@@ -201,14 +200,18 @@ impl Session {
         match result {
             Err(trouble) => self.put_off(trouble),
             Ok((password_hash, token)) => {
+                let session = self.next_login();
                 let command = Command::Register(Register {
                     name: name.as_str().to_owned(),
                     password_hash,
                     device: self.device.unwrap_or_default(),
                     token_hash: *blake3::hash(&token).as_bytes(),
                     device_key: Bytes::new(),
+                    session,
                 });
-                self.propose(command, token, name, Some(password), now);
+                let (token, password) = (Bytes::copy_from_slice(&token), Some(password));
+                let again = now + RESUBMIT;
+                self.propose(Entering { command, session, token, name, password, again });
             }
         }
     }
@@ -226,30 +229,40 @@ impl Session {
             Err(trouble) => self.put_off(trouble),
             Ok(None) => self.turn_down(wrong, ""),
             Ok(Some((user, token))) => {
+                let session = self.next_login();
                 let command = Command::AddDevice(AddDevice {
                     user,
                     device: self.device.unwrap_or_default(),
                     token_hash: *blake3::hash(&token).as_bytes(),
                     device_key: Bytes::new(),
+                    session,
+                    after: self.epoch(),
                 });
-                self.propose(command, token, name, None, now);
+                let (token, password) = (Bytes::copy_from_slice(&token), None);
+                let again = now + RESUBMIT;
+                self.propose(Entering { command, session, token, name, password, again });
             }
         }
     }
 
-    fn propose(
-        &mut self,
-        command: Command,
-        token: [u8; 32],
-        name: UserName,
-        password: Option<String>,
-        now: Instant,
-    ) {
-        let token_hash = *blake3::hash(&token).as_bytes();
-        self.out.push(Output::Await(token_hash));
-        self.out.push(Output::Submit(command.clone()));
-        let entering =
-            Entering { command, token, token_hash, name, password, again: now + RESUBMIT };
+    /// The device's epoch, as far as this server knows.
+    fn epoch(&self) -> u64 {
+        let device = self.device.unwrap_or_default();
+        self.setup.state.read(|r| r.state.device(device).map_or(0, |known| known.row.epoch))
+    }
+
+    /// Tells the login that is proposed now from every other one.
+    fn next_login(&mut self) -> LoginId {
+        self.logins += 1;
+        let hash = blake3::keyed_hash(&self.seed, &self.logins.to_be_bytes());
+        let mut id = LoginId::default();
+        id.0.iter_mut().zip(hash.as_bytes()).for_each(|(to, from)| *to = *from);
+        id
+    }
+
+    fn propose(&mut self, entering: Entering) {
+        self.out.push(Output::Arrive(self.device.unwrap_or_default()));
+        self.out.push(Output::Submit(entering.command.clone()));
         self.phase = Phase::Door(Attempt::Entering(Box::new(entering)));
     }
 
@@ -288,24 +301,39 @@ impl Session {
     pub(super) fn look_for_entry(&mut self) {
         let device = self.device.unwrap_or_default();
         let Some(entering) = self.entering() else { return };
-        let wanted = entering.token_hash;
-        let owner = self.setup.state.read(|r| {
-            r.state.device(device).filter(|d| d.row.token_hash == wanted).map(|d| d.row.user)
+        let session = entering.session;
+        let found = self.setup.state.read(|r| {
+            let row = &r.state.device(device).filter(|d| d.row.session == session)?.row;
+            Some((row.user, row.epoch))
         });
-        if let Some(user) = owner {
-            self.on_ready(wanted, user);
+        if let Some((user, epoch)) = found {
+            self.on_attached(session, user, epoch);
         }
     }
 
-    pub(super) fn on_ready(&mut self, token_hash: [u8; 32], user: UserId) {
-        let Some(entering) = self.entering().filter(|e| e.token_hash == token_hash) else { return };
-        let token = Bytes::copy_from_slice(&entering.token);
-        let name = entering.name.as_str().to_owned();
-        self.enter(user, name, token);
+    pub(super) fn on_attached(&mut self, session: LoginId, user: UserId, epoch: u64) {
+        let Some(entering) = self.entering().filter(|e| e.session == session) else { return };
+        let (token, name) = (entering.token.clone(), entering.name.as_str().to_owned());
+        let device = self.device.unwrap_or_default();
+        self.account = Some(Account { user, device, epoch });
+        self.phase = Phase::Entered;
+        self.out.push(Output::Join { user, device, epoch });
+        self.send(ServerMsg::Authenticated { user, name, token });
     }
 
-    pub(super) fn on_device_refused(&mut self, token_hash: [u8; 32], refusal: Refusal) {
-        let Some(entering) = self.entering().filter(|e| e.token_hash == token_hash) else { return };
+    pub(super) fn on_device_refused(&mut self, session: LoginId, refusal: Refusal, now: Instant) {
+        let epoch = self.epoch();
+        let Some(entering) = self.entering().filter(|e| e.session == session) else { return };
+        if refusal == Refusal::Overtaken {
+            // The state shows by whom, and is current enough now.
+            match &mut entering.command {
+                Command::AddDevice(AddDevice { after, .. })
+                | Command::Attach(Attach { after, .. }) => *after = epoch,
+                _ => {}
+            }
+            entering.again = now;
+            return self.submit_entry(now);
+        }
         let (name, password) = (entering.name.clone(), entering.password.take());
         let owner = self.setup.state.read(|r| r.state.user_named(&name).map(|user| user.id));
         match (refusal, owner, password) {
@@ -316,36 +344,53 @@ impl Session {
         }
     }
 
-    pub(super) fn on_barrier(&mut self, result: Result<(), Trouble>) {
+    /// A token that this server knows goes to the log at once: apply has the last word. One that
+    /// it does not know may be newer than its state.
+    fn on_token(&mut self, name: String, hash: blake3::Hash, now: Instant) {
+        match self.judge(&name, hash) {
+            Ok(name) => self.attach(name, hash, now),
+            Err(_) => {
+                self.phase = Phase::Door(Attempt::Token { name, hash });
+                self.ask(Query::Barrier);
+            }
+        }
+    }
+
+    pub(super) fn on_barrier(&mut self, result: Result<(), Trouble>, now: Instant) {
         let Phase::Door(attempt) = &mut self.phase else { return };
         let Attempt::Token { name, hash } = std::mem::replace(attempt, Attempt::None) else {
             return;
         };
-        if let Err(trouble) = result {
-            return self.put_off(trouble);
-        }
-        let device = self.device.unwrap_or_default();
-        let known = self.setup.state.read(|r| {
-            let row = &r.state.device(device)?.row;
-            let owner = r.state.user(row.user)?.name.as_str().to_owned();
-            Some((row.user, owner, blake3::Hash::from_bytes(row.token_hash)))
-        });
-        match known {
-            None => self.turn_down(Refusal::UnknownDevice, ""),
-            // `blake3::Hash` compares in constant time.
-            Some((user, owner, token)) if token == hash && owner == name => {
-                self.enter(user, owner, Bytes::new());
-            }
-            Some(_) => self.turn_down(Refusal::BadCredentials, "the device's token is not valid"),
+        match result.map(|()| self.judge(&name, hash)) {
+            Err(trouble) => self.put_off(trouble),
+            Ok(Ok(name)) => self.attach(name, hash, now),
+            Ok(Err(refusal @ Refusal::UnknownDevice)) => self.turn_down(refusal, ""),
+            Ok(Err(refusal)) => self.turn_down(refusal, "the device's token is not valid"),
         }
     }
 
-    fn enter(&mut self, user: UserId, name: String, token: Bytes) {
+    /// Whose token it is, as far as this server knows.
+    fn judge(&self, name: &str, hash: blake3::Hash) -> Result<UserName, Refusal> {
         let device = self.device.unwrap_or_default();
-        self.account = Some(Account { user, device });
-        self.phase = Phase::Entered;
-        self.out.push(Output::Join { user, device });
-        self.send(ServerMsg::Authenticated { user, name, token });
+        self.setup.state.read(|r| {
+            let row = &r.state.device(device).ok_or(Refusal::UnknownDevice)?.row;
+            let owner = &r.state.user(row.user).ok_or(Refusal::UnknownDevice)?.name;
+            // `blake3::Hash` compares in constant time.
+            let right = blake3::Hash::from_bytes(row.token_hash) == hash;
+            (right && owner.as_str() == name).then(|| owner.clone()).ok_or(Refusal::BadCredentials)
+        })
+    }
+
+    fn attach(&mut self, name: UserName, hash: blake3::Hash, now: Instant) {
+        let session = self.next_login();
+        let command = Command::Attach(Attach {
+            device: self.device.unwrap_or_default(),
+            token_hash: *hash.as_bytes(),
+            session,
+            after: self.epoch(),
+        });
+        let (token, password, again) = (Bytes::new(), None, now + RESUBMIT);
+        self.propose(Entering { command, session, token, name, password, again });
     }
 
     fn on_resume(

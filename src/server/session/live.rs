@@ -59,14 +59,14 @@ impl Session {
 
     fn ready(&mut self, now: Instant) {
         let Some(account) = &self.account else { return };
-        let device = account.device;
+        let (device, epoch) = (account.device, account.epoch);
         let (last, cursor) = self.setup.state.read(|r| {
             let last = r.state.sent(device, 0).map_or(0, |sent| sent.last_number);
             let meta = r.state.meta();
             let positions = vec![Position { group: 0, index: r.applied }];
             (last, Cursor { cluster: meta.cluster, generation: meta.generation, positions })
         });
-        self.sends = Some(Sends::new(device, now));
+        self.sends = Some(Sends::new(device, epoch, now));
         self.phase = Phase::Live;
         self.send(ServerMsg::Ready(Ready {
             sends: vec![(0, last)],

@@ -60,14 +60,16 @@ pub enum Output {
     Submit(Command),
     /// Find this out and tell [`Session::on_answer`].
     Ask(Query),
-    /// Events about this token are for this session.
-    Await([u8; 32]),
+    /// What becomes of logins of this device is for this session.
+    Arrive(DeviceId),
     /// The session is this user's device from now on.
     Join {
         /// Who.
         user: UserId,
         /// Which device.
         device: DeviceId,
+        /// The epoch that it was given: sessions with an older one are over.
+        epoch: u64,
     },
     /// The user's marks.
     Marks(Vec<Advance>),
@@ -183,12 +185,17 @@ enum Phase {
 struct Account {
     user: UserId,
     device: DeviceId,
+    epoch: u64,
 }
 
 /// The session.
 #[derive(Debug)]
 pub struct Session {
     setup: Arc<Setup>,
+    /// Random, and told to nobody; what must be told is made from it.
+    seed: [u8; 32],
+    /// Logins that were proposed.
+    logins: u64,
     phase: Phase,
     device: Option<DeviceId>,
     account: Option<Account>,
@@ -212,11 +219,13 @@ pub struct Session {
 }
 
 impl Session {
-    /// A connection that was just made.
+    /// A connection that was just made; `seed` is random.
     #[must_use]
-    pub fn new(setup: Arc<Setup>, cluster: ClusterState, now: Instant) -> Self {
+    pub fn new(setup: Arc<Setup>, cluster: ClusterState, seed: [u8; 32], now: Instant) -> Self {
         Self {
             setup,
+            seed,
+            logins: 0,
             phase: Phase::Hello,
             device: None,
             account: None,
@@ -291,7 +300,7 @@ impl Session {
             Answer::Message(message) => self.send(*message),
             Answer::Hashed(result) => self.on_hashed(result, now),
             Answer::Verified(result) => self.on_verified(result, now),
-            Answer::Barrier(result) => self.on_barrier(result),
+            Answer::Barrier(result) => self.on_barrier(result, now),
             Answer::Applied(true) => self.start(),
             Answer::Applied(false) => self.go_away("this server is behind: try another one"),
             Answer::Page(conversation, result) => self.on_page(conversation, result, now),
@@ -324,9 +333,9 @@ impl Session {
 
     fn on_event(&mut self, event: Event, index: u64, now: Instant) {
         match event {
-            Event::DeviceReady { token_hash, user, .. } => self.on_ready(token_hash, user),
-            Event::DeviceRefused { token_hash, refusal, .. } => {
-                self.on_device_refused(token_hash, refusal);
+            Event::Attached { session, user, epoch, .. } => self.on_attached(session, user, epoch),
+            Event::DeviceRefused { session, refusal, .. } => {
+                self.on_device_refused(session, refusal, now);
             }
             Event::Outcome { first_number, count, outcome, .. } => {
                 let count = u32::try_from(count).unwrap_or(u32::MAX);
@@ -354,6 +363,9 @@ impl Session {
     /// Events were lost: the state says what became of things.
     pub fn on_behind(&mut self, now: Instant) {
         self.look_for_entry();
+        if self.is_fenced() {
+            return self.on_replaced();
+        }
         if let Some(account) = self.account.clone()
             && let Some(sends) = &mut self.sends
         {
@@ -384,6 +396,7 @@ impl Session {
             if let Some(sends) = &mut self.sends {
                 sends.again();
             }
+            self.submit_entry_at(now);
             self.submit_entry(now);
         }
         self.pump(now);
@@ -450,6 +463,15 @@ impl Session {
         if self.is_known() {
             self.go_away("this server is drained");
         }
+    }
+
+    /// True if the state shows a newer session of the device.
+    fn is_fenced(&self) -> bool {
+        self.account.as_ref().is_some_and(|own| {
+            self.setup
+                .state
+                .read(|r| r.state.device(own.device).is_none_or(|d| d.row.epoch > own.epoch))
+        })
     }
 
     /// A newer connection of the device has taken over.

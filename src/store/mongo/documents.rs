@@ -3,7 +3,7 @@
 //! It must not know how documents are written.
 
 use super::fields::{self, Reading, date, hex, int};
-use crate::chat::ids::{ClusterId, ConversationId, DeviceId, UserId};
+use crate::chat::ids::{ClusterId, ConversationId, DeviceId, LoginId, UserId};
 use crate::chat::name::UserName;
 use crate::chat::refusal::Refusal;
 use crate::chat::write::{Conversation, Device, Kind, Mark, Meta, Sent, User, Write};
@@ -126,6 +126,9 @@ fn device(device: &Device, names: &Directory) -> Document {
         "token_hash": hex(&device.token_hash),
         "key": hex(&device.key),
         "added_at": date(device.added_at_ms),
+        "epoch": int(device.epoch),
+        "session": device.session.to_string(),
+        "seen_at": date(device.seen_at_ms),
     }
 }
 
@@ -185,13 +188,7 @@ pub(super) fn write_of(collection: &'static str, document: &Document) -> Result<
             password_hash: read.text("password_hash")?.to_owned(),
             registered_at_ms: read.date("registered_at")?,
         })),
-        fields::DEVICES => Ok(Write::Device(Device {
-            id: read.id("_id", DeviceId::parse)?,
-            user: read.id("user", UserId::parse)?,
-            token_hash: read.hex("token_hash")?,
-            key: read.id("key", fields::unhex).map(Bytes::from)?,
-            added_at_ms: read.date("added_at")?,
-        })),
+        fields::DEVICES => read_device(&read),
         fields::CONVERSATIONS => read_conversation(&read),
         fields::CURSORS => Ok(Write::Mark(Mark {
             conversation: read.id("conversation", ConversationId::parse)?,
@@ -214,6 +211,21 @@ fn read_cluster(read: &Reading<'_>) -> Result<Write, StoreError> {
         last_at_ms: read.date("last_at")?,
         began_ms: if read.has("began_at") { read.date("began_at")? } else { 0 },
         former: if read.has("former") { former(read)? } else { Vec::new() },
+    }))
+}
+
+fn read_device(read: &Reading<'_>) -> Result<Write, StoreError> {
+    // Programs before devices had an epoch wrote none.
+    let attached = read.has("epoch");
+    Ok(Write::Device(Device {
+        id: read.id("_id", DeviceId::parse)?,
+        user: read.id("user", UserId::parse)?,
+        token_hash: read.hex("token_hash")?,
+        key: read.id("key", fields::unhex).map(Bytes::from)?,
+        added_at_ms: read.date("added_at")?,
+        epoch: if attached { read.number("epoch")? } else { 0 },
+        session: if attached { read.id("session", LoginId::parse)? } else { LoginId::default() },
+        seen_at_ms: if attached { read.date("seen_at")? } else { 0 },
     }))
 }
 

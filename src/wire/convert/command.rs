@@ -1,8 +1,8 @@
 //! Commands, as they stand in the log.
 
 use super::chat::target;
-use super::{all, bytes, cluster, device, each, fixed, group, user};
-use crate::chat::command::{AddDevice, Advance, Command, Register, Send};
+use super::{all, bytes, bytes_or_empty, cluster, device, each, fixed, group, login, user};
+use crate::chat::command::{AddDevice, Advance, Attach, Command, Register, Send};
 use crate::chat::ids::ConversationId;
 use crate::wire::pb::command::Command as Kind;
 use crate::wire::{WireError, pb};
@@ -26,12 +26,21 @@ impl From<&Command> for Kind {
                 device: bytes(&r.device.0),
                 token_hash: bytes(&r.token_hash),
                 device_key: r.device_key.clone(),
+                session: bytes_or_empty(&r.session.0),
             }),
             Command::AddDevice(a) => Self::AddDevice(pb::AddDevice {
                 user: Some((&a.user).into()),
                 device: bytes(&a.device.0),
                 token_hash: bytes(&a.token_hash),
                 device_key: a.device_key.clone(),
+                session: bytes_or_empty(&a.session.0),
+                after: a.after,
+            }),
+            Command::Attach(a) => Self::Attach(pb::Attach {
+                device: bytes(&a.device.0),
+                token_hash: bytes(&a.token_hash),
+                session: bytes_or_empty(&a.session.0),
+                after: a.after,
             }),
             Command::Send(send) => Self::Send(send.into()),
             Command::Marks(marks) => Self::Marks(pb::AdvanceMarks { marks: each(marks) }),
@@ -55,12 +64,21 @@ impl TryFrom<pb::Command> for Command {
                 device: device(&r.device)?,
                 token_hash: fixed(&r.token_hash, "token hash")?,
                 device_key: own(&r.device_key),
+                session: login(&r.session)?,
             }),
             Kind::AddDevice(a) => Self::AddDevice(AddDevice {
                 user: user(a.user)?,
                 device: device(&a.device)?,
                 token_hash: fixed(&a.token_hash, "token hash")?,
                 device_key: own(&a.device_key),
+                session: login(&a.session)?,
+                after: a.after,
+            }),
+            Kind::Attach(a) => Self::Attach(Attach {
+                device: device(&a.device)?,
+                token_hash: fixed(&a.token_hash, "token hash")?,
+                session: login(&a.session)?,
+                after: a.after,
             }),
             Kind::Send(send) => Self::Send(send.try_into()?),
             Kind::Marks(marks) => Self::Marks(all(marks.marks)?),
@@ -84,6 +102,7 @@ impl From<&Send> for pb::SendMessages {
             confirmed: send.confirmed,
             bodies: each(&send.bodies),
             to: Some((&send.to).into()),
+            epoch: send.epoch,
         }
     }
 }
@@ -94,6 +113,7 @@ impl TryFrom<pb::SendMessages> for Send {
     fn try_from(send: pb::SendMessages) -> Result<Self, WireError> {
         Ok(Self {
             device: device(&send.device)?,
+            epoch: send.epoch,
             group: group(send.group)?,
             first_number: send.first_number,
             confirmed: send.confirmed,

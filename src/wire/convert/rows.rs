@@ -4,7 +4,7 @@ use super::chat::{kind, kind_number, refusal};
 use super::command::own;
 use super::{
     all, bytes, bytes_or_empty, cluster_or_zero, clusters_from, clusters_to, device, each, fixed,
-    group, user,
+    group, login, user,
 };
 use crate::chat::ids::ConversationId;
 use crate::chat::name::UserName;
@@ -78,6 +78,9 @@ impl From<&Device> for pb::DeviceRow {
             token_hash: bytes(&d.token_hash),
             key: d.key.clone(),
             added_at_ms: d.added_at_ms,
+            epoch: d.epoch,
+            session: bytes_or_empty(&d.session.0),
+            seen_at_ms: d.seen_at_ms,
         }
     }
 }
@@ -92,6 +95,9 @@ impl TryFrom<pb::DeviceRow> for Device {
             token_hash: fixed(&d.token_hash, "token hash")?,
             key: own(&d.key),
             added_at_ms: d.added_at_ms,
+            epoch: d.epoch,
+            session: login(&d.session)?,
+            seen_at_ms: d.seen_at_ms,
         })
     }
 }

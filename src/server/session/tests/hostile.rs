@@ -2,6 +2,7 @@
 
 use super::door::{hello, register, server};
 use super::world::{Server, block_on};
+use crate::chat::command::Command;
 use crate::chat::scripts::seeds;
 use crate::limits;
 use crate::server::placement::Place;
@@ -63,7 +64,7 @@ fn nothing_a_client_says_ends_the_server_or_fills_it() {
     seeds(3_000, |rng| {
         let mut now = Instant::now();
         let cluster = ClusterState { leader: Some(1), term: 1, live: 1, voters: 1 };
-        let mut session = Session::new(server.setup(1), cluster, now);
+        let mut session = Session::new(server.setup(1), cluster, rng.random(), now);
         for k in 0..30 {
             now += Duration::from_millis(rng.random_range(0..400));
             session.on_frame(message(rng, k), now);
@@ -75,8 +76,15 @@ fn nothing_a_client_says_ends_the_server_or_fills_it() {
                     break;
                 }
                 for output in outputs {
-                    if let Output::Ask(query) = output {
-                        session.on_answer(answer(rng, &server, query), now);
+                    match output {
+                        Output::Ask(query) => {
+                            session.on_answer(answer(rng, &server, query), now);
+                        }
+                        Output::Submit(command @ Command::Attach(_)) => {
+                            server.state.write(|r| r.state.apply(1, &[command]));
+                            session.on_behind(now);
+                        }
+                        _ => {}
                     }
                 }
             }

@@ -185,7 +185,7 @@ impl<'a> World<'a> {
             let setup = self.servers[server].setup(server as u32 + 1);
             self.links[who] = Some(Link {
                 server,
-                session: Session::new(setup, cluster, self.now),
+                session: Session::new(setup, cluster, self.rng.random(), self.now),
                 mailbox: self.servers[server].hub.attach(),
                 questions: Vec::new(),
                 up: VecDeque::from([self.clients[who].connect()]),
@@ -302,8 +302,10 @@ impl<'a> World<'a> {
                         }
                     }
                     Output::Ask(query) => link.questions.push(query),
-                    Output::Await(token) => link.mailbox.await_token(token),
-                    Output::Join { user, device } => link.mailbox.join(user, device),
+                    Output::Arrive(device) => link.mailbox.arrive(device),
+                    Output::Join { user, device, epoch } => {
+                        link.mailbox.join(user, device, epoch);
+                    }
                     Output::Marks(_) | Output::Close => {}
                 }
             }
