@@ -1,7 +1,7 @@
 //! Everything that can enter the log. A command carries all that apply needs:
 //! random values, hashes and times were made before it was proposed.
 
-use super::ids::{ClusterId, ConversationId, DeviceId, Group, LoginId, UserId};
+use super::ids::{ChangeId, ClusterId, ConversationId, DeviceId, Group, LoginId, UserId};
 use super::message::Body;
 use bytes::Bytes;
 
@@ -21,6 +21,10 @@ pub enum Command {
     AddDevice(AddDevice),
     /// A login with the device's token: from now on this session speaks for the device.
     Attach(Attach),
+    /// Revokes a device.
+    RemoveDevice(RemoveDevice),
+    /// Changes a password.
+    SetPassword(SetPassword),
     /// Messages of one device.
     Send(Send),
     /// Moves delivered and read marks forward; smaller values change nothing.
@@ -70,6 +74,9 @@ pub struct AddDevice {
     pub session: LoginId,
     /// See [`Attach::after`].
     pub after: u64,
+    /// How often the user's password had been changed when it was verified: by then an old one
+    /// proves nothing.
+    pub passwords: u64,
 }
 
 /// A login with a token.
@@ -84,6 +91,45 @@ pub struct Attach {
     /// The device's epoch when this was proposed, 0 where it had none. Where another login came
     /// between, this one is late and is refused: whoever still wants it proposes it anew.
     pub after: u64,
+}
+
+/// A session that wants something, by the device that it speaks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Speaker {
+    /// The device.
+    pub device: DeviceId,
+    /// The epoch of its login.
+    pub epoch: u64,
+}
+
+/// Revokes a device: it stays known, its token is worth nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemoveDevice {
+    /// Whose device it must be.
+    pub user: UserId,
+    /// Which one.
+    pub device: DeviceId,
+    /// Who wants it: a session of a device of the same user.
+    pub by: Speaker,
+    /// Tells this change from every other one.
+    pub change: ChangeId,
+}
+
+/// Changes a password after the old one was verified.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetPassword {
+    /// Whose.
+    pub user: UserId,
+    /// Who wants it: a session of a device of this user.
+    pub by: Speaker,
+    /// See [`AddDevice::passwords`].
+    pub passwords: u64,
+    /// PHC string of Argon2id of the new one.
+    pub password_hash: String,
+    /// False: every other device of the user is revoked.
+    pub keep_devices: bool,
+    /// Tells this change from every other one.
+    pub change: ChangeId,
 }
 
 /// Where a message goes.

@@ -30,14 +30,16 @@ impl State {
     }
 
     pub(super) fn add_device(&mut self, changes: &mut Changes, at_ms: u64, add: &AddDevice) {
-        let result = if self.users.contains_key(&add.user) {
-            let AddDevice { user, device: id, token_hash, device_key: key, session, after } = add;
-            let (user, id, token_hash) = (*user, *id, *token_hash);
-            let (session, after) = (*session, *after);
-            let wanted = Wanted { user, id, token_hash, key, session, after };
-            self.put_device(changes, at_ms, &wanted)
-        } else {
-            Err(Refusal::NoSuchUser)
+        let result = match self.users.get(&add.user) {
+            None => Err(Refusal::NoSuchUser),
+            // The password that was verified is not the user's any more.
+            Some(user) if user.passwords != add.passwords => Err(Refusal::BadCredentials),
+            Some(_) => {
+                let (user, id, token_hash) = (add.user, add.device, add.token_hash);
+                let (key, session, after) = (&add.device_key, add.session, add.after);
+                let wanted = Wanted { user, id, token_hash, key, session, after };
+                self.put_device(changes, at_ms, &wanted)
+            }
         };
         self.answer(changes, add.device, add.session, result);
     }
@@ -45,6 +47,7 @@ impl State {
     pub(super) fn attach(&mut self, changes: &mut Changes, at_ms: u64, attach: &Attach) {
         let result = match self.devices.get_mut(&attach.device) {
             None => Err(Refusal::UnknownDevice),
+            Some(device) if device.row.revoked => Err(Refusal::UnknownDevice),
             Some(device) if device.row.token_hash != attach.token_hash => {
                 Err(Refusal::BadCredentials)
             }
@@ -79,7 +82,8 @@ impl State {
         let id = UserId { cluster: self.meta.cluster, number: self.meta.last_user };
         self.names.insert(name.clone(), id);
         let password_hash = r.password_hash.clone();
-        self.users.insert(id, User { id, name, password_hash, registered_at_ms: at_ms });
+        let (registered_at_ms, passwords) = (at_ms, 0);
+        self.users.insert(id, User { id, name, password_hash, registered_at_ms, passwords });
         changes.users.insert(id);
         let (token_hash, key, session) = (r.token_hash, &r.device_key, r.session);
         let wanted = Wanted { user: id, id: r.device, token_hash, key, session, after: 0 };
@@ -102,6 +106,7 @@ impl State {
             epoch: 0,
             session: LoginId::default(),
             seen_at_ms: 0,
+            revoked: false,
         };
         let known = self.devices.get(&id).map(|device| device.row.clone());
         let (mut row, after) = known.map_or_else(|| (fresh(), 0), |row| (row, after));
@@ -110,6 +115,7 @@ impl State {
         }
         log_in(&mut row, at_ms, session, after)?;
         row.token_hash = token_hash;
+        row.revoked = false;
         row.key.clone_from(key);
         let sent = BTreeMap::new();
         match self.devices.entry(id) {
@@ -118,6 +124,7 @@ impl State {
                 place.insert(Device { row, sent });
             }
         }
+        self.owned.entry(user).or_default().insert(id);
         changes.devices.insert(id);
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! What an applied entry means for the people who are connected here. Events
 //! are computed in apply, the same on every server, in log order.
 
-use super::ids::{ConversationId, DeviceId, Group, LoginId, UserId};
+use super::ids::{ChangeId, ConversationId, DeviceId, Group, LoginId, UserId};
 use super::message::Run;
 use super::refusal::Refusal;
 
@@ -29,6 +29,22 @@ pub enum Event {
         session: LoginId,
         /// Why.
         refusal: Refusal,
+    },
+    /// A device is revoked: whoever is connected with it must go.
+    Revoked {
+        /// The device.
+        device: DeviceId,
+        /// The epoch that nobody was given.
+        epoch: u64,
+    },
+    /// What became of a change that a session asked for.
+    Changed {
+        /// The device of that session.
+        device: DeviceId,
+        /// Which change.
+        change: ChangeId,
+        /// Done, or why not.
+        result: Result<(), Refusal>,
     },
     /// A device's messages have an outcome.
     Outcome {

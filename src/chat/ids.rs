@@ -25,6 +25,10 @@ pub struct DeviceId(pub [u8; 16]);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LoginId(pub [u8; 16]);
 
+/// A change that somebody asked for: 16 random bytes, by which they know what became of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ChangeId(pub [u8; 16]);
+
 /// A Raft group. Only group 0 exists today.
 pub type Group = u16;
 

@@ -14,6 +14,7 @@ pub mod state;
 pub mod text;
 pub mod write;
 
+mod account;
 mod devices;
 mod marks;
 mod sends;

@@ -33,10 +33,12 @@ pub enum Refusal {
     Protocol,
     /// Another login of the device came between: it may be proposed again.
     Overtaken,
+    /// The user has no device with this id.
+    NoSuchDevice,
 }
 
 impl Refusal {
-    const ALL: [(Self, u32, &'static str); 14] = [
+    const ALL: [(Self, u32, &'static str); 15] = [
         (Self::NameTaken, 1, "this name is taken"),
         (Self::NameInvalid, 2, "names are a–z, then a–z, 0–9, '.', '_' or '-', at most 32"),
         (Self::NoSuchUser, 3, "there is no such user"),
@@ -51,6 +53,7 @@ impl Refusal {
         (Self::WrongCluster, 12, "this server belongs to another cluster"),
         (Self::Protocol, 13, "a message that is not allowed here"),
         (Self::Overtaken, 14, "another login of this device came between: try again"),
+        (Self::NoSuchDevice, 15, "there is no such device of yours"),
     ];
 
     /// The stable code, from 1.

@@ -1,7 +1,9 @@
 //! Random logs for tests, here and in `wire`: the same seed gives the same log.
 
-use super::command::{AddDevice, Advance, Attach, Command, Register, Send, Target};
-use super::ids::{ClusterId, ConversationId, DeviceId, LoginId, UserId};
+use super::command::{
+    AddDevice, Advance, Attach, Command, Register, RemoveDevice, Send, SetPassword, Speaker, Target,
+};
+use super::ids::{ChangeId, ClusterId, ConversationId, DeviceId, LoginId, UserId};
 use super::message::{Body, KIND_TEXT};
 use super::state::State;
 use crate::limits;
@@ -71,7 +73,7 @@ pub(crate) fn user(number: u64) -> UserId {
 }
 
 fn command(rng: &mut StdRng, state: &State) -> Command {
-    match rng.random_range(0..22) {
+    match rng.random_range(0..25) {
         0..3 => Command::Register(register(rng)),
         3 => Command::AddDevice(AddDevice {
             user: user(rng.random_range(0..6)),
@@ -80,6 +82,7 @@ fn command(rng: &mut StdRng, state: &State) -> Command {
             device_key: Bytes::new(),
             session: login(rng),
             after: rng.random_range(0..3),
+            passwords: rng.random_range(0..2),
         }),
         4..7 => {
             let count = rng.random_range(0..5);
@@ -87,8 +90,28 @@ fn command(rng: &mut StdRng, state: &State) -> Command {
         }
         7 => Command::SetFormat(rng.random_range(0..3)),
         8..10 => Command::Attach(attach(rng, state)),
+        10 => Command::RemoveDevice(RemoveDevice {
+            user: user(rng.random_range(0..6)),
+            device: device(rng.random_range(0..9)),
+            by: speaker(rng, state),
+            change: ChangeId([1; 16]),
+        }),
+        11 => Command::SetPassword(SetPassword {
+            user: user(rng.random_range(0..6)),
+            by: speaker(rng, state),
+            passwords: rng.random_range(0..3),
+            password_hash: format!("$argon2id${}", rng.random_range(0..3)),
+            keep_devices: rng.random(),
+            change: ChangeId([2; 16]),
+        }),
         _ => Command::Send(send(rng, state)),
     }
+}
+
+fn speaker(rng: &mut StdRng, state: &State) -> Speaker {
+    let device = device(rng.random_range(0..9));
+    let epoch = state.device(device).map_or(0, |known| known.row.epoch);
+    Speaker { device, epoch: if rng.random_bool(0.8) { epoch } else { rng.random_range(0..4) } }
 }
 
 fn attach(rng: &mut StdRng, state: &State) -> Attach {

@@ -21,7 +21,7 @@ impl State {
         let Some(known) = self.devices.get_mut(&device) else {
             return turn_away(changes, send, Refusal::UnknownDevice);
         };
-        if send.epoch != 0 && send.epoch != known.row.epoch {
+        if known.row.revoked || (send.epoch != 0 && send.epoch != known.row.epoch) {
             // From a session that is over. Nothing is said of it: whoever holds the device now
             // sends what is missing.
             return;

@@ -81,6 +81,8 @@ pub struct User {
     pub password_hash: String,
     /// Milliseconds of UNIX time.
     pub registered_at_ms: u64,
+    /// How often the password was changed.
+    pub passwords: u64,
 }
 
 /// A device.
@@ -90,7 +92,7 @@ pub struct Device {
     pub id: DeviceId,
     /// Whose.
     pub user: UserId,
-    /// BLAKE3 of its token.
+    /// BLAKE3 of its token; zero while it is revoked.
     pub token_hash: [u8; 32],
     /// Public key; reserved.
     pub key: Bytes,
@@ -103,6 +105,8 @@ pub struct Device {
     pub session: LoginId,
     /// When that was, in milliseconds of UNIX time.
     pub seen_at_ms: u64,
+    /// It may not log in, until it comes with the password.
+    pub revoked: bool,
 }
 
 /// What a conversation is.

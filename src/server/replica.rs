@@ -206,7 +206,9 @@ fn audiences(state: &State, events: Vec<Event>, notes: &mut Vec<(Audience, Note)
             Event::Founded => continue,
             Event::Attached { device, epoch, .. } => Audience::Attached(*device, *epoch),
             Event::DeviceRefused { device, .. } => Audience::Arriving(*device),
-            Event::Outcome { device, .. }
+            Event::Revoked { device, epoch } => Audience::Revoked(*device, *epoch),
+            Event::Changed { device, .. }
+            | Event::Outcome { device, .. }
             | Event::Repeated { device, .. }
             | Event::Expected { device, .. } => Audience::Device(*device),
             Event::Opened { conversation }

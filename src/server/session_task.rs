@@ -155,6 +155,9 @@ impl Driver {
     }
 
     fn look_at_flags(&mut self) {
+        if self.mailbox.revoked() {
+            self.session.on_revoked();
+        }
         if self.mailbox.replaced() {
             self.session.on_replaced();
         }

@@ -51,6 +51,20 @@ pub enum ClientMsg {
         /// Folded name.
         name: String,
     },
+    /// Asks for the user's devices.
+    Devices {
+        /// Comes back in the answer.
+        request: u32,
+    },
+    /// Revokes a device of the user.
+    Revoke {
+        /// Comes back in the answer.
+        request: u32,
+        /// Which one.
+        device: DeviceId,
+    },
+    /// Changes the user's password.
+    ChangePassword(ChangePassword),
     /// Asks for a `Pong` with the same token.
     Ping(u64),
 }
@@ -66,7 +80,7 @@ pub enum ServerMsg {
     Where(Where),
     /// The node's own statement.
     Status(Box<Status>),
-    /// A refusal: of the login (`request` 0) or of a `Fetch` or `Lookup`.
+    /// A refusal: of the login (`request` 0) or of what was asked for inside.
     Refused {
         /// Of the request, else 0.
         request: u32,
@@ -122,6 +136,18 @@ pub enum ServerMsg {
         name: String,
         /// The direct conversation with them, if there is one.
         conversation: Option<ConversationId>,
+    },
+    /// Answer to `Devices`.
+    Devices {
+        /// Of the `Devices`.
+        request: u32,
+        /// Those in use first, then the revoked ones, each part by when it was seen last.
+        devices: Vec<DeviceInfo>,
+    },
+    /// What was asked for is committed.
+    Done {
+        /// Of the `Revoke` or the `ChangePassword`.
+        request: u32,
     },
     /// The server cannot take more now.
     Busy {
@@ -188,6 +214,40 @@ impl std::fmt::Debug for Credentials {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Credentials({:?})", self.name)
     }
+}
+
+/// A new password for the old one.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ChangePassword {
+    /// Comes back in the answer.
+    pub request: u32,
+    /// Never logged.
+    pub old: String,
+    /// Never logged.
+    pub new: String,
+    /// False: every other device of the user is revoked.
+    pub keep_devices: bool,
+}
+
+impl std::fmt::Debug for ChangePassword {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ChangePassword({}, keep {})", self.request, self.keep_devices)
+    }
+}
+
+/// A device as its user sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeviceInfo {
+    /// Which one.
+    pub id: DeviceId,
+    /// Its first login, in milliseconds of UNIX time.
+    pub added_at_ms: u64,
+    /// Its latest login, in milliseconds of UNIX time; 0 where none was noted.
+    pub seen_at_ms: u64,
+    /// It may not log in with its token.
+    pub revoked: bool,
+    /// The one that asks.
+    pub own: bool,
 }
 
 /// A server as others reach it.

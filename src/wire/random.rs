@@ -1,14 +1,19 @@
 //! Random values of everything that is encoded, for tests.
 
 use super::message::{
-    Ack, ClientMsg, ClusterState, ConversationInfo, Credentials, Cursor, Fetch, Hello, MarkEntry,
-    Member, OutcomeRun, Purpose, Ready, SendRun, ServerAddress, ServerMsg, Status, Welcome, Where,
+    Ack, ChangePassword, ClientMsg, ClusterState, ConversationInfo, Credentials, Cursor,
+    DeviceInfo, Fetch, Hello, MarkEntry, Member, OutcomeRun, Purpose, Ready, SendRun,
+    ServerAddress, ServerMsg, Status, Welcome, Where,
 };
 use super::record::{LogId, Mark};
 use super::statement::{Elections, Event, LastLeader, Load, MemberView, PeerView};
-use crate::chat::command::{AddDevice, Advance, Attach, Command, Register, Send, Target};
+use crate::chat::command::{
+    AddDevice, Advance, Attach, Command, Register, RemoveDevice, Send, SetPassword, Speaker, Target,
+};
 use crate::chat::event::Outcome;
-use crate::chat::ids::{ClusterId, ConversationId, DeviceId, LoginId, MessageId, Position, UserId};
+use crate::chat::ids::{
+    ChangeId, ClusterId, ConversationId, DeviceId, LoginId, MessageId, Position, UserId,
+};
 use crate::chat::message::{Body, Run};
 use crate::chat::name::UserName;
 use crate::chat::refusal::Refusal;
@@ -99,7 +104,7 @@ fn target(rng: &mut StdRng) -> Target {
 }
 
 fn refusal(rng: &mut StdRng) -> Refusal {
-    Refusal::from_code(rng.random_range(1..=14)).unwrap()
+    Refusal::from_code(rng.random_range(1..=15)).unwrap()
 }
 
 fn address(rng: &mut StdRng) -> ServerAddress {
@@ -150,7 +155,7 @@ fn send_run(rng: &mut StdRng) -> SendRun {
 }
 
 pub(crate) fn client_msg(rng: &mut StdRng) -> ClientMsg {
-    match rng.random_range(0..10) {
+    match rng.random_range(0..13) {
         0 => ClientMsg::Hello(hello(rng)),
         1 => ClientMsg::Register(credentials(rng)),
         2 => ClientMsg::Login(credentials(rng)),
@@ -169,6 +174,14 @@ pub(crate) fn client_msg(rng: &mut StdRng) -> ClientMsg {
             current: rng.random(),
         }),
         8 => ClientMsg::Lookup { request: small(rng), name: text(rng) },
+        9 => ClientMsg::Devices { request: small(rng) },
+        10 => ClientMsg::Revoke { request: small(rng), device: device(rng) },
+        11 => ClientMsg::ChangePassword(ChangePassword {
+            request: small(rng),
+            old: text(rng),
+            new: text(rng),
+            keep_devices: rng.random(),
+        }),
         _ => ClientMsg::Ping(rng.random()),
     }
 }
@@ -353,9 +366,19 @@ fn status(rng: &mut StdRng) -> Status {
     }
 }
 
+fn device_info(rng: &mut StdRng) -> DeviceInfo {
+    DeviceInfo {
+        id: device(rng),
+        added_at_ms: rng.random(),
+        seen_at_ms: rng.random(),
+        revoked: rng.random(),
+        own: rng.random(),
+    }
+}
+
 pub(crate) fn server_msg(rng: &mut StdRng) -> ServerMsg {
     let (request, retry_after_ms) = (small(rng), small(rng));
-    match rng.random_range(0..17) {
+    match rng.random_range(0..19) {
         0 => ServerMsg::Welcome(welcome(rng)),
         1 => ServerMsg::Redirect(address(rng)),
         2 => ServerMsg::Where(where_(rng)),
@@ -386,15 +409,22 @@ pub(crate) fn server_msg(rng: &mut StdRng) -> ServerMsg {
         13 => ServerMsg::Busy { retry_after_ms },
         14 => ServerMsg::GoAway { retry_after_ms, text: text(rng) },
         15 => ServerMsg::Pong(rng.random()),
+        16 => ServerMsg::Devices { request, devices: list(rng, 0, device_info) },
+        17 => ServerMsg::Done { request },
         _ => ServerMsg::Cluster(cluster_state(rng)),
     }
+}
+
+fn speaker(rng: &mut StdRng) -> Speaker {
+    Speaker { device: device(rng), epoch: rng.random() }
 }
 
 pub(crate) fn command(rng: &mut StdRng) -> Command {
     let (user, device, token_hash, device_key) =
         (user(rng), device(rng), rng.random(), blob(rng, 20));
     let (session, after) = (LoginId(rng.random()), rng.random());
-    match rng.random_range(0..8) {
+    let (by, change) = (speaker(rng), ChangeId(rng.random()));
+    match rng.random_range(0..10) {
         0 => Command::Found { cluster: cluster(rng), name: text(rng) },
         1 => {
             let (name, password_hash) = (text(rng), text(rng));
@@ -407,7 +437,15 @@ pub(crate) fn command(rng: &mut StdRng) -> Command {
                 session,
             })
         }
-        2 => Command::AddDevice(AddDevice { user, device, token_hash, device_key, session, after }),
+        2 => Command::AddDevice(AddDevice {
+            user,
+            device,
+            token_hash,
+            device_key,
+            session,
+            after,
+            passwords: rng.random(),
+        }),
         3 => Command::Send(Send {
             device,
             epoch: rng.random(),
@@ -425,6 +463,15 @@ pub(crate) fn command(rng: &mut StdRng) -> Command {
         })),
         5 => Command::SetFormat(rng.random()),
         6 => Command::Attach(Attach { device, token_hash, session, after }),
+        7 => Command::RemoveDevice(RemoveDevice { user, device, by, change }),
+        8 => Command::SetPassword(SetPassword {
+            user,
+            by,
+            passwords: rng.random(),
+            password_hash: text(rng),
+            keep_devices: rng.random(),
+            change,
+        }),
         _ => Command::Recover { generation: rng.random(), skip: rng.random() },
     }
 }
@@ -448,6 +495,7 @@ pub(crate) fn write(rng: &mut StdRng) -> Write {
             name: UserName::exact("alice.b-2").unwrap(),
             password_hash: text(rng),
             registered_at_ms: rng.random(),
+            passwords: rng.random(),
         }),
         2 => Write::Device(write::Device {
             id: device,
@@ -458,6 +506,7 @@ pub(crate) fn write(rng: &mut StdRng) -> Write {
             epoch: rng.random(),
             session: some(rng, |rng| LoginId(rng.random())).unwrap_or_default(),
             seen_at_ms: rng.random(),
+            revoked: rng.random(),
         }),
         3 => Write::Conversation(write::Conversation {
             id: conversation,

@@ -60,6 +60,7 @@ fn each_login_raises_the_epoch_and_a_repeat_does_not() {
         device_key: Bytes::new(),
         session: login(60),
         after: 3,
+        passwords: 0,
     });
     let events = state.apply(0, &[add.clone(), attach(9, 61, 4), add]).events;
     assert_eq!(epochs(&events), [4, 5], "the later login stands");
@@ -117,6 +118,7 @@ fn a_login_that_comes_late_takes_the_device_from_nobody() {
         device_key: Bytes::new(),
         session: login(60),
         after: 1,
+        passwords: 0,
     });
     let events = state.apply(0, &[attach(1, 49, 1), late]).events;
     let refused = |session| Event::DeviceRefused { device, session: login(session), refusal };

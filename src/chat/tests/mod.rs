@@ -1,6 +1,7 @@
 //! The state machine over many random logs: replicas agree, what is written is
 //! all there is to know, and every message has one outcome.
 
+mod account;
 mod logins;
 
 use super::command::{Command, Register, Send, Target};

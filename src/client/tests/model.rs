@@ -126,7 +126,10 @@ impl Cluster {
                 self.waiting.push(Command::Marks(advance.collect()));
             }
             ClientMsg::Fetch(fetch) => self.fetch(fetch),
-            ClientMsg::Lookup { .. } => {}
+            ClientMsg::Lookup { .. }
+            | ClientMsg::Devices { .. }
+            | ClientMsg::Revoke { .. }
+            | ClientMsg::ChangePassword(_) => {}
         }
     }
 

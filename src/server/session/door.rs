@@ -1,6 +1,6 @@
 //! Up to the login: the hello, the redirect, registration and who the client is.
 
-use super::{Account, Output, Phase, Query, Session, Trouble};
+use super::{Account, Output, Phase, Proven, Query, Session, Trouble};
 use crate::chat::command::{AddDevice, Attach, Command, Register};
 use crate::chat::ids::{ClusterId, LoginId, UserId};
 use crate::chat::name::UserName;
@@ -200,7 +200,7 @@ impl Session {
         match result {
             Err(trouble) => self.put_off(trouble),
             Ok((password_hash, token)) => {
-                let session = self.next_login();
+                let session = LoginId(self.unique());
                 let command = Command::Register(Register {
                     name: name.as_str().to_owned(),
                     password_hash,
@@ -216,11 +216,7 @@ impl Session {
         }
     }
 
-    pub(super) fn on_verified(
-        &mut self,
-        result: Result<Option<(UserId, [u8; 32])>, Trouble>,
-        now: Instant,
-    ) {
+    pub(super) fn on_verified(&mut self, result: Result<Option<Proven>, Trouble>, now: Instant) {
         let Phase::Door(attempt) = &mut self.phase else { return };
         let Attempt::Verifying { name, wrong } = std::mem::replace(attempt, Attempt::None) else {
             return;
@@ -228,8 +224,8 @@ impl Session {
         match result {
             Err(trouble) => self.put_off(trouble),
             Ok(None) => self.turn_down(wrong, ""),
-            Ok(Some((user, token))) => {
-                let session = self.next_login();
+            Ok(Some(Proven { user, passwords, token })) => {
+                let session = LoginId(self.unique());
                 let command = Command::AddDevice(AddDevice {
                     user,
                     device: self.device.unwrap_or_default(),
@@ -237,6 +233,7 @@ impl Session {
                     device_key: Bytes::new(),
                     session,
                     after: self.epoch(),
+                    passwords,
                 });
                 let (token, password) = (Bytes::copy_from_slice(&token), None);
                 let again = now + RESUBMIT;
@@ -249,15 +246,6 @@ impl Session {
     fn epoch(&self) -> u64 {
         let device = self.device.unwrap_or_default();
         self.setup.state.read(|r| r.state.device(device).map_or(0, |known| known.row.epoch))
-    }
-
-    /// Tells the login that is proposed now from every other one.
-    fn next_login(&mut self) -> LoginId {
-        self.logins += 1;
-        let hash = blake3::keyed_hash(&self.seed, &self.logins.to_be_bytes());
-        let mut id = LoginId::default();
-        id.0.iter_mut().zip(hash.as_bytes()).for_each(|(to, from)| *to = *from);
-        id
     }
 
     fn propose(&mut self, entering: Entering) {
@@ -374,6 +362,9 @@ impl Session {
         let device = self.device.unwrap_or_default();
         self.setup.state.read(|r| {
             let row = &r.state.device(device).ok_or(Refusal::UnknownDevice)?.row;
+            if row.revoked {
+                return Err(Refusal::UnknownDevice);
+            }
             let owner = &r.state.user(row.user).ok_or(Refusal::UnknownDevice)?.name;
             // `blake3::Hash` compares in constant time.
             let right = blake3::Hash::from_bytes(row.token_hash) == hash;
@@ -382,7 +373,7 @@ impl Session {
     }
 
     fn attach(&mut self, name: UserName, hash: blake3::Hash, now: Instant) {
-        let session = self.next_login();
+        let session = LoginId(self.unique());
         let command = Command::Attach(Attach {
             device: self.device.unwrap_or_default(),
             token_hash: *hash.as_bytes(),

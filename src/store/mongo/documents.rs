@@ -115,6 +115,7 @@ fn user(user: &User) -> Document {
         "name": user.name.as_str(),
         "password_hash": &user.password_hash,
         "registered_at": date(user.registered_at_ms),
+        "passwords": int(user.passwords),
     }
 }
 
@@ -129,6 +130,7 @@ fn device(device: &Device, names: &Directory) -> Document {
         "epoch": int(device.epoch),
         "session": device.session.to_string(),
         "seen_at": date(device.seen_at_ms),
+        "revoked": device.revoked,
     }
 }
 
@@ -187,6 +189,7 @@ pub(super) fn write_of(collection: &'static str, document: &Document) -> Result<
             name: UserName::exact(read.text("name")?).map_err(|_| read.bad("name"))?,
             password_hash: read.text("password_hash")?.to_owned(),
             registered_at_ms: read.date("registered_at")?,
+            passwords: if read.has("passwords") { read.number("passwords")? } else { 0 },
         })),
         fields::DEVICES => read_device(&read),
         fields::CONVERSATIONS => read_conversation(&read),
@@ -226,6 +229,7 @@ fn read_device(read: &Reading<'_>) -> Result<Write, StoreError> {
         epoch: if attached { read.number("epoch")? } else { 0 },
         session: if attached { read.id("session", LoginId::parse)? } else { LoginId::default() },
         seen_at_ms: if attached { read.date("seen_at")? } else { 0 },
+        revoked: fields::flag(read.document, "revoked"),
     }))
 }
 

@@ -6,7 +6,7 @@ use super::{cluster_or_zero, user};
 use crate::chat::ids::{ConversationId, DeviceId, Position, UserId};
 use crate::limits;
 use crate::wire::message::{
-    ClientMsg, Credentials, Cursor, Fetch, Hello, MarkEntry, Purpose, SendRun,
+    ChangePassword, ClientMsg, Credentials, Cursor, Fetch, Hello, MarkEntry, Purpose, SendRun,
 };
 use crate::wire::pb::client_frame::Frame;
 use crate::wire::{WireError, pb};
@@ -56,6 +56,16 @@ impl From<&ClientMsg> for Frame {
             ClientMsg::Lookup { request, name } => {
                 Self::Lookup(pb::Lookup { request: *request, name: name.clone() })
             }
+            ClientMsg::Devices { request } => Self::Devices(pb::Devices { request: *request }),
+            ClientMsg::Revoke { request, device } => {
+                Self::Revoke(pb::Revoke { request: *request, device: bytes(&device.0) })
+            }
+            ClientMsg::ChangePassword(c) => Self::ChangePassword(pb::ChangePassword {
+                request: c.request,
+                old: c.old.clone(),
+                new: c.new.clone(),
+                keep_devices: c.keep_devices,
+            }),
             ClientMsg::Ping(token) => Self::Ping(pb::Ping { token: *token }),
         }
     }
@@ -86,6 +96,14 @@ impl TryFrom<pb::ClientFrame> for ClientMsg {
                 current: f.current,
             }),
             Frame::Lookup(l) => Self::Lookup { request: l.request, name: l.name },
+            Frame::Devices(d) => Self::Devices { request: d.request },
+            Frame::Revoke(r) => Self::Revoke { request: r.request, device: device(&r.device)? },
+            Frame::ChangePassword(c) => Self::ChangePassword(ChangePassword {
+                request: c.request,
+                old: c.old,
+                new: c.new,
+                keep_devices: c.keep_devices,
+            }),
             Frame::Ping(p) => Self::Ping(p.token),
         })
     }

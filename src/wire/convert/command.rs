@@ -1,8 +1,12 @@
 //! Commands, as they stand in the log.
 
 use super::chat::target;
-use super::{all, bytes, bytes_or_empty, cluster, device, each, fixed, group, login, user};
-use crate::chat::command::{AddDevice, Advance, Attach, Command, Register, Send};
+use super::{
+    all, bytes, bytes_or_empty, change, cluster, device, each, fixed, group, login, need, user,
+};
+use crate::chat::command::{
+    AddDevice, Advance, Attach, Command, Register, RemoveDevice, Send, SetPassword, Speaker,
+};
 use crate::chat::ids::ConversationId;
 use crate::wire::pb::command::Command as Kind;
 use crate::wire::{WireError, pb};
@@ -35,12 +39,27 @@ impl From<&Command> for Kind {
                 device_key: a.device_key.clone(),
                 session: bytes_or_empty(&a.session.0),
                 after: a.after,
+                passwords: a.passwords,
             }),
             Command::Attach(a) => Self::Attach(pb::Attach {
                 device: bytes(&a.device.0),
                 token_hash: bytes(&a.token_hash),
                 session: bytes_or_empty(&a.session.0),
                 after: a.after,
+            }),
+            Command::RemoveDevice(r) => Self::RemoveDevice(pb::RemoveDevice {
+                user: Some((&r.user).into()),
+                device: bytes(&r.device.0),
+                by: Some((&r.by).into()),
+                change: bytes(&r.change.0),
+            }),
+            Command::SetPassword(s) => Self::SetPassword(pb::SetPassword {
+                user: Some((&s.user).into()),
+                by: Some((&s.by).into()),
+                passwords: s.passwords,
+                password_hash: s.password_hash.clone(),
+                keep_devices: s.keep_devices,
+                change: bytes(&s.change.0),
             }),
             Command::Send(send) => Self::Send(send.into()),
             Command::Marks(marks) => Self::Marks(pb::AdvanceMarks { marks: each(marks) }),
@@ -73,12 +92,27 @@ impl TryFrom<pb::Command> for Command {
                 device_key: own(&a.device_key),
                 session: login(&a.session)?,
                 after: a.after,
+                passwords: a.passwords,
             }),
             Kind::Attach(a) => Self::Attach(Attach {
                 device: device(&a.device)?,
                 token_hash: fixed(&a.token_hash, "token hash")?,
                 session: login(&a.session)?,
                 after: a.after,
+            }),
+            Kind::RemoveDevice(r) => Self::RemoveDevice(RemoveDevice {
+                user: user(r.user)?,
+                device: device(&r.device)?,
+                by: need(r.by, "speaker")?.try_into()?,
+                change: change(&r.change)?,
+            }),
+            Kind::SetPassword(s) => Self::SetPassword(SetPassword {
+                user: user(s.user)?,
+                by: need(s.by, "speaker")?.try_into()?,
+                passwords: s.passwords,
+                password_hash: s.password_hash,
+                keep_devices: s.keep_devices,
+                change: change(&s.change)?,
             }),
             Kind::Send(send) => Self::Send(send.try_into()?),
             Kind::Marks(marks) => Self::Marks(all(marks.marks)?),
@@ -91,6 +125,20 @@ impl TryFrom<pb::Command> for Command {
 /// The state keeps this for ever; a slice would keep the whole log entry with it.
 pub fn own(key: &Bytes) -> Bytes {
     bytes(key)
+}
+
+impl From<&Speaker> for pb::Speaker {
+    fn from(by: &Speaker) -> Self {
+        Self { device: bytes(&by.device.0), epoch: by.epoch }
+    }
+}
+
+impl TryFrom<pb::Speaker> for Speaker {
+    type Error = WireError;
+
+    fn try_from(by: pb::Speaker) -> Result<Self, WireError> {
+        Ok(Self { device: device(&by.device)?, epoch: by.epoch })
+    }
 }
 
 impl From<&Send> for pb::SendMessages {

@@ -53,6 +53,7 @@ impl From<&User> for pb::UserRow {
             name: u.name.as_str().to_owned(),
             password_hash: u.password_hash.clone(),
             registered_at_ms: u.registered_at_ms,
+            passwords: u.passwords,
         }
     }
 }
@@ -66,6 +67,7 @@ impl TryFrom<pb::UserRow> for User {
             name: UserName::exact(&u.name).map_err(|_| WireError::Field("user name"))?,
             password_hash: u.password_hash,
             registered_at_ms: u.registered_at_ms,
+            passwords: u.passwords,
         })
     }
 }
@@ -81,6 +83,7 @@ impl From<&Device> for pb::DeviceRow {
             epoch: d.epoch,
             session: bytes_or_empty(&d.session.0),
             seen_at_ms: d.seen_at_ms,
+            revoked: d.revoked,
         }
     }
 }
@@ -98,6 +101,7 @@ impl TryFrom<pb::DeviceRow> for Device {
             epoch: d.epoch,
             session: login(&d.session)?,
             seen_at_ms: d.seen_at_ms,
+            revoked: d.revoked,
         })
     }
 }

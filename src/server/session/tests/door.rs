@@ -10,7 +10,7 @@ use crate::limits;
 use crate::server::hub::{Delivery, Note};
 use crate::server::placement::Place;
 use crate::server::queries;
-use crate::server::session::{Answer, Output, Query, Session, Trouble};
+use crate::server::session::{Answer, Output, Proven, Query, Session, Trouble};
 use crate::wire::client::decode_server;
 use crate::wire::message::{
     ClientMsg, ClusterState, Credentials, Cursor, Hello, Purpose, SendRun, ServerAddress, ServerMsg,
@@ -146,7 +146,8 @@ fn a_registration_whose_answer_was_lost_becomes_a_login() {
     assert_eq!(refusal(&session.outputs()), Some((Refusal::NameTaken, false)));
     said(&mut session, ClientMsg::Register(credentials("alice")));
     let alice = UserId { number: 1, ..BOB };
-    session.on_answer(Answer::Verified(Ok(Some((alice, [3; 32])))), Instant::now());
+    let proven = Proven { user: alice, passwords: 0, token: [3; 32] };
+    session.on_answer(Answer::Verified(Ok(Some(proven))), Instant::now());
     let outputs = session.outputs();
     let proposed = outputs.iter().any(|o| matches!(o, Output::Submit(Command::AddDevice(_))));
     assert!(proposed, "{outputs:?}");
@@ -320,6 +321,7 @@ fn a_token_that_is_not_known_is_refused_only_by_a_state_that_is_current() {
         device_key: Bytes::new(),
         session: LoginId([8; 16]),
         after: 1,
+        passwords: 0,
     });
     server.state.write(|r| r.state.apply(9, &[login]));
     session.on_answer(Answer::Barrier(Ok(())), Instant::now());

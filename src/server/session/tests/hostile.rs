@@ -7,7 +7,7 @@ use crate::chat::scripts::seeds;
 use crate::limits;
 use crate::server::placement::Place;
 use crate::server::queries;
-use crate::server::session::{Answer, Output, Query, Session, Trouble};
+use crate::server::session::{Answer, NewPassword, Output, Proven, Query, Session, Trouble};
 use crate::wire::message::{ClientMsg, ClusterState, Cursor};
 use crate::wire::random;
 use bytes::Bytes;
@@ -24,8 +24,13 @@ fn answer(rng: &mut StdRng, server: &Server, query: Query) -> Answer {
         Query::Hash(_) => Answer::Hashed(result(fine).map(|()| ("hash".to_owned(), [3; 32]))),
         Query::Verify { name, .. } => Answer::Verified(result(fine).map(|()| {
             let user = server.state.read(|r| r.state.user_named(&name).map(|u| u.id));
-            user.map(|user| (user, [4; 32]))
+            user.map(|user| Proven { user, passwords: 0, token: [4; 32] })
         })),
+        Query::NewPassword { wanted, .. } => Answer::NewPassword {
+            request: wanted.request,
+            keep_devices: wanted.keep_devices,
+            result: result(fine).map(|()| NewPassword::There),
+        },
         Query::Barrier => Answer::Barrier(result(fine)),
         Query::Applied(_) => Answer::Applied(fine),
         Query::Page(wanted) => {

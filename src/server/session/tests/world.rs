@@ -9,7 +9,7 @@ use crate::server::hub::{Hub, Mailbox};
 use crate::server::placement::Place;
 use crate::server::queries;
 use crate::server::replica::{Replica, StateReader};
-use crate::server::session::{Answer, Output, Query, Session, Setup};
+use crate::server::session::{Answer, Output, Proven, Query, Session, Setup};
 use crate::store::Store;
 use crate::store::memory::Memory;
 use crate::store::record::LogId;
@@ -219,7 +219,8 @@ impl<'a> World<'a> {
             Query::Verify { name, .. } => {
                 while server.apply(&self.log) {}
                 let user = server.state.read(|r| r.state.user_named(&name).map(|u| u.id));
-                Answer::Verified(Ok(user.map(|user| (user, self.rng.random()))))
+                let token = self.rng.random();
+                Answer::Verified(Ok(user.map(|user| Proven { user, passwords: 0, token })))
             }
             Query::Barrier => {
                 while server.apply(&self.log) {}
