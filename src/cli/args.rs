@@ -1,5 +1,6 @@
 //! What can be typed, as clap reads it. It must not know what the commands do.
 
+use super::account::args::{DevicesArgs, LogoutArgs, PasswdArgs};
 use super::backup::args::BackupArgs;
 use super::config::ConfigArgs;
 use super::manual::{CompletionsArgs, ManArgs};
@@ -28,6 +29,12 @@ pub enum Command {
     Serve(Box<ServeArgs>),
     /// Chat: on the screen, or with --send and --tail without one
     Chat(ChatArgs),
+    /// List your devices, or revoke one
+    Devices(DevicesArgs),
+    /// Revoke this device and remove what it kept here
+    Logout(LogoutArgs),
+    /// Change your password; all other devices are logged out
+    Passwd(PasswdArgs),
     /// Watch the servers and their elections, every half second
     Dash(DashArgs),
     /// Print what every server says about itself

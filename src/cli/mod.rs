@@ -2,6 +2,7 @@
 //! ([`outcome`]) and the commands that are too small for a module of their own.
 //! It wires the parts together and must not do their work.
 
+pub mod account;
 pub mod args;
 pub mod config;
 pub mod connect;
@@ -47,6 +48,9 @@ pub fn run(command: Command) -> Outcome {
         Command::Chat(args) if args.send.is_some() => wait_for(send::run(&args)),
         Command::Chat(args) if args.tail.is_some() => wait_for(tail::run(&args)),
         Command::Chat(args) => wait_for(chat::run(&args)),
+        Command::Devices(args) => wait_for(account::devices(&args)),
+        Command::Logout(args) => wait_for(account::logout(&args)),
+        Command::Passwd(args) => wait_for(account::passwd(&args)),
         Command::Status(args) => wait_for(status::run(&args)),
         Command::Events(args) => wait_for(events::run(&args)),
         Command::Dash(args) => wait_for(dash::run(&args)),

@@ -32,6 +32,10 @@ pub struct Device {
     /// Highest seq that was printed, per conversation.
     pub have: BTreeMap<ConversationId, u64>,
     place: Option<Place>,
+    /// The directory goes when the device is released.
+    doomed: bool,
+    /// Why it did not.
+    left: Option<io::Error>,
 }
 
 /// The directory; dropping it frees the lock.
@@ -40,6 +44,19 @@ struct Place {
     dir: PathBuf,
     #[expect(dead_code, reason = "holds the lock")]
     lock: File,
+}
+
+/// A device of this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Its directory.
+    pub dir: PathBuf,
+    /// A process has it; nothing else is known then.
+    pub held: bool,
+    /// It has a token.
+    pub known: bool,
+    /// Messages without an outcome.
+    pub unsent: u64,
 }
 
 /// The cluster that the user used last, kept for the next process.
@@ -75,6 +92,8 @@ impl Device {
             token: None,
             have: BTreeMap::new(),
             place: None,
+            doomed: false,
+            left: None,
         };
         (device, Outbox::memory(id.is_none()))
     }
@@ -136,6 +155,8 @@ impl Device {
             token: read_token(&dir.join("token"))?,
             have: read_have(&dir.join("have.json"))?,
             place: Some(Place { dir: dir.to_path_buf(), lock }),
+            doomed: false,
+            left: None,
         };
         let outbox = dir.join("outbox");
         if id.is_none() {
@@ -204,7 +225,58 @@ impl Device {
 
     /// Lets another process take the device.
     pub fn release(&mut self) {
-        self.place = None;
+        // The lock is held until its files are gone.
+        if let Some(place) = self.place.take()
+            && self.doomed
+        {
+            self.left = fs::remove_dir_all(&place.dir).err();
+        }
+    }
+
+    /// Whether its directory goes when it is released.
+    pub const fn doom(&mut self, doomed: bool) {
+        self.doomed = doomed;
+    }
+
+    /// Why its directory is there still, although it was to go.
+    #[must_use]
+    pub const fn left(&self) -> Option<&io::Error> {
+        self.left.as_ref()
+    }
+
+    /// Removes a device that nobody holds.
+    ///
+    /// # Errors
+    /// Somebody holds it, or it cannot be removed.
+    pub fn remove(dir: &Path) -> Result<(), ClientError> {
+        let failed = |why: String| ClientError::State(format!("{}: {why}", dir.display()));
+        let found = Self::open(dir, None).map_err(|why| failed(why.to_string()))?;
+        let (mut device, _) = found.ok_or_else(|| failed("it is in use".to_owned()))?;
+        device.doom(true);
+        device.release();
+        device.left().map_or(Ok(()), |why| Err(failed(why.to_string())))
+    }
+
+    /// The devices of `user` below `state`, without taking any.
+    ///
+    /// # Errors
+    /// The directories cannot be read.
+    pub fn look(state: &Path, user: &str) -> Result<Vec<Found>, ClientError> {
+        let devices = state.join(user).join("devices");
+        let failed = |why: io::Error| ClientError::State(format!("{}: {why}", devices.display()));
+        let mut all = Vec::new();
+        let dirs = (1..=limits::DEVICES).map(|n| devices.join(n.to_string()));
+        for dir in dirs.filter(|dir| dir.is_dir()) {
+            let found = Self::open(&dir, None).map_err(failed)?;
+            all.push(match found {
+                None => Found { dir, held: true, known: true, unsent: 0 },
+                Some((device, outbox)) => {
+                    let (known, unsent) = (device.token.is_some(), outbox.pending());
+                    Found { dir, held: false, known, unsent }
+                }
+            });
+        }
+        Ok(all)
     }
 
     fn save_identity(&self, cluster_name: Option<&str>) -> io::Result<()> {

@@ -27,9 +27,10 @@ mod sends;
 mod tests;
 
 pub use crate::wire::message::{
-    ClusterState, ConversationInfo, MarkEntry, Member, ServerAddress, Status,
+    ClusterState, ConversationInfo, DeviceInfo, MarkEntry, Member, ServerAddress, Status,
 };
 pub use handle::Client;
+pub use requests::NewPassword;
 
 use crate::chat::command::Target;
 use crate::chat::ids::{ConversationId, DeviceId, MessageId, UserId};

@@ -1,6 +1,12 @@
 //! Who may log in: registration, refusals, devices that need no password again.
 
-use crate::harness::{Cluster, Person, Stores, Terminal, over_every_store, texts};
+use crate::harness::{
+    Cluster, Person, Raw, Stores, Terminal, ends, over_every_store, program, texts,
+};
+use rustchat::chat::ids::DeviceId;
+use rustchat::chat::refusal::Refusal;
+use rustchat::wire::message::{ClientMsg, ServerMsg};
+use serde_json::Value;
 use std::time::Duration;
 
 over_every_store! {
@@ -8,6 +14,9 @@ over_every_store! {
     a_wrong_password_and_an_unknown_name_get_one_answer,
     a_device_needs_its_password_once,
     accounts_outlive_their_leader,
+    a_device_that_is_revoked_is_out_at_once_and_needs_the_password_again,
+    who_logs_out_leaves_nothing_behind,
+    another_password_logs_the_other_devices_out,
 }
 
 const AUTH: Option<i32> = Some(77);
@@ -58,6 +67,114 @@ fn a_device_needs_its_password_once(stores: Stores) {
     let other = cluster.person("alice").elsewhere("laptop").known().without_password();
     let why = refused(&other, &[]);
     assert!(why.contains("password"), "{why}");
+}
+
+/// Runs a command about the account of this person, which must end with this code.
+#[track_caller]
+fn account(cluster: &Cluster, person: &Person, code: i32, words: &[&str]) -> String {
+    let mut command = program(person.home());
+    command.arg(words[0]).args(["--user", &person.name]).args(&words[1..]);
+    command.args(["--discovery", &cluster.discovery().to_string()]);
+    ends(&command.output().unwrap(), code)
+}
+
+fn devices(cluster: &Cluster, person: &Person) -> Vec<Value> {
+    let out = account(cluster, person, 0, &["devices", "--json"]);
+    let document: Value = serde_json::from_str(&out).unwrap_or_else(|why| panic!("{why}: {out}"));
+    document["devices"].as_array().unwrap().clone()
+}
+
+/// A session that the server ends by itself, as one of a device that it does not know.
+fn is_put_out(raw: &mut Raw) {
+    let refusal = raw.until("the session is ended", |message| match message {
+        ServerMsg::Refused { request: 0, refusal, .. } => Some(refusal),
+        _ => None,
+    });
+    assert_eq!(refusal, Refusal::UnknownDevice);
+    assert!(raw.try_receive().is_err(), "nothing follows");
+}
+
+fn a_device_that_is_revoked_is_out_at_once_and_needs_the_password_again(stores: Stores) {
+    let cluster = stores.start(3);
+    let leader = cluster.leader().seat;
+    let alice = cluster.person("alice");
+    alice.register();
+    let other = cluster.seats().into_iter().find(|seat| *seat != leader).unwrap();
+    let device = DeviceId([0xab; 16]);
+    let mut laptop = Raw::connect(cluster.address(other), device);
+    laptop.login("alice", "the password of alice");
+    laptop.resume(vec![]);
+    let token = laptop.token.clone();
+
+    let all = devices(&cluster, &alice);
+    let this: Vec<_> = all.iter().map(|device| device["this"] == true).collect();
+    assert_eq!(this.iter().filter(|this| **this).count(), 1, "{all:?}");
+    assert_eq!((all.len(), all.iter().filter(|d| d["revoked"] == false).count()), (2, 2));
+    account(&cluster, &alice, 64, &["devices", "--revoke", "ff00"]);
+    let said = account(&cluster, &alice, 0, &["devices", "--revoke", "abab"]);
+    assert!(said.contains("abababababab is revoked"), "{said}");
+    is_put_out(&mut laptop);
+    let listed = devices(&cluster, &alice);
+    assert_eq!(listed[1]["id"].as_str(), Some(&*device.to_string()));
+    assert_eq!(listed[1]["revoked"], true);
+
+    let mut again = Raw::connect(cluster.address(other), device);
+    again.send(&ClientMsg::Token { name: "alice".to_owned(), token });
+    let refusal = again.until("a refusal", |message| match message {
+        ServerMsg::Refused { refusal, .. } => Some(refusal),
+        _ => None,
+    });
+    assert_eq!(refusal, Refusal::UnknownDevice);
+    again.login("alice", "the password of alice");
+    again.resume(vec![]);
+    assert_eq!(devices(&cluster, &alice)[1]["revoked"], false);
+}
+
+fn who_logs_out_leaves_nothing_behind(stores: Stores) {
+    let cluster = stores.start(1);
+    cluster.leader();
+    let alice = cluster.person("alice");
+    alice.register();
+    let laptop = cluster.person("alice").elsewhere("laptop");
+    laptop.register();
+    let kept = laptop.home().join("state/rustchat/alice/devices/1");
+    assert!(kept.join("token").is_file(), "{}", kept.display());
+    let said = account(&cluster, &laptop, 0, &["logout"]);
+    assert!(said.contains("logged out"), "{said}");
+    assert!(!kept.exists());
+    let all = devices(&cluster, &alice);
+    assert_eq!((all.len(), &all[1]["revoked"]), (2, &Value::Bool(true)), "{all:?}");
+    // Again, and then somebody must know the password.
+    account(&cluster, &laptop, 0, &["logout"]);
+    refused(&laptop.known().without_password(), &[]);
+}
+
+fn another_password_logs_the_other_devices_out(stores: Stores) {
+    let cluster = stores.start(3);
+    let leader = cluster.leader().seat;
+    let alice = cluster.person("alice");
+    alice.register();
+    let mut laptop = Raw::connect(cluster.address(leader), DeviceId([2; 16]));
+    laptop.login("alice", "the password of alice");
+    laptop.resume(vec![]);
+    let home = alice.home().to_owned();
+    std::fs::write(home.join("new"), "a better one\n").unwrap();
+    std::fs::write(home.join("wrong"), "guessed\n").unwrap();
+    let passwd = |code, old: &str, more: &[&str]| {
+        let words = ["passwd", "--password-file", old, "--new-password-file", "new"];
+        account(&cluster, &alice, code, &[&words[..], more].concat())
+    };
+    let why = passwd(77, "wrong", &[]);
+    assert!(why.contains("old password"), "{why}");
+    passwd(0, "password", &["--keep-devices"]);
+    assert!(devices(&cluster, &alice).iter().all(|device| device["revoked"] == false));
+    passwd(0, "new", &[]);
+    // The same once more, as after an answer that was lost.
+    passwd(0, "password", &[]);
+    is_put_out(&mut laptop);
+    let old = cluster.person("alice").elsewhere("thief").known();
+    refused(&old, &[]);
+    old.with_password("a better one").register();
 }
 
 fn accounts_outlive_their_leader(stores: Stores) {
