@@ -53,7 +53,7 @@ pub struct Register {
     pub device: DeviceId,
     /// BLAKE3 of the device's token.
     pub token_hash: [u8; 32],
-    /// Public key of the device; reserved, empty today.
+    /// Ed25519 public key of the device; empty where it has none.
     pub device_key: Bytes,
     /// The login that this is.
     pub session: LoginId,
@@ -68,7 +68,7 @@ pub struct AddDevice {
     pub device: DeviceId,
     /// BLAKE3 of its new token.
     pub token_hash: [u8; 32],
-    /// Public key of the device; reserved, empty today.
+    /// Ed25519 public key of the device; empty where it has none.
     pub device_key: Bytes,
     /// The login that this is.
     pub session: LoginId,

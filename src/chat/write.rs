@@ -94,7 +94,7 @@ pub struct Device {
     pub user: UserId,
     /// BLAKE3 of its token; zero while it is revoked.
     pub token_hash: [u8; 32],
-    /// Public key; reserved.
+    /// Ed25519 public key: with it, the token alone is not enough. Empty where it has none.
     pub key: Bytes,
     /// Milliseconds of UNIX time.
     pub added_at_ms: u64,

@@ -1,13 +1,14 @@
 //! A device: a directory of one user on this machine, held by one process at a
-//! time. It has the device's id, its token, its outbox and what `--tail` has
+//! time. It has the device's id, its token, its key, its outbox and what `--tail` has
 //! printed. It must not know connections or what the token proves.
 //!
 //! ```text
 //! <state>/<user>/known.json         the cluster used last, and its servers
-//! <state>/<user>/devices/<n>/       lock  device.json  token  outbox  have.json
+//! <state>/<user>/devices/<n>/       lock  device.json  token  key  outbox  have.json
 //! ```
 
 use super::ClientError;
+use super::key::DeviceKey;
 use super::outbox::Outbox;
 use crate::chat::ids::{ClusterId, ConversationId, DeviceId};
 use crate::limits;
@@ -29,6 +30,8 @@ pub struct Device {
     pub generation: Option<u64>,
     /// What proves who it is.
     pub token: Option<Bytes>,
+    /// Its key pair; none where one could not be made.
+    pub key: Option<DeviceKey>,
     /// Highest seq that was printed, per conversation.
     pub have: BTreeMap<ConversationId, u64>,
     place: Option<Place>,
@@ -90,6 +93,7 @@ impl Device {
             cluster: None,
             generation: None,
             token: None,
+            key: DeviceKey::generate().ok(),
             have: BTreeMap::new(),
             place: None,
             doomed: false,
@@ -153,6 +157,7 @@ impl Device {
             generation: identity.as_ref().and_then(|i| i.generation),
             cluster: identity.and_then(|i| ClusterId::parse(&i.cluster?)),
             token: read_token(&dir.join("token"))?,
+            key: Some(read_key(&dir.join("key"))?),
             have: read_have(&dir.join("have.json"))?,
             place: Some(Place { dir: dir.to_path_buf(), lock }),
             doomed: false,
@@ -187,11 +192,21 @@ impl Device {
     /// The files cannot be written.
     pub fn renew(&mut self) -> io::Result<()> {
         self.id = random();
+        self.renew_key()?;
         self.cluster = None;
         self.generation = None;
         self.set_token(None)?;
         self.save_have(BTreeMap::new())?;
         self.save_identity(None)
+    }
+
+    fn renew_key(&mut self) -> io::Result<()> {
+        let key = DeviceKey::generate()?;
+        if let Some(place) = &self.place {
+            replace(&place.dir.join("key"), key.kept(), Keep::Synced)?;
+        }
+        self.key = Some(key);
+        Ok(())
     }
 
     /// Keeps the token, readable for this user alone, or forgets it.
@@ -330,6 +345,16 @@ fn read_token(path: &Path) -> io::Result<Option<Bytes>> {
     let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
     let token: Option<Vec<u8>> = digits.chunks(2).map(byte).collect();
     Ok(token.filter(|t| !t.is_empty()).map(Bytes::from))
+}
+
+/// The key that is kept, else a new one, which is kept before anybody hears of it.
+fn read_key(path: &Path) -> io::Result<DeviceKey> {
+    if let Some(key) = read(path)?.and_then(|kept| DeviceKey::read(&kept)) {
+        return Ok(key);
+    }
+    let key = DeviceKey::generate()?;
+    replace(path, key.kept(), Keep::Synced)?;
+    Ok(key)
 }
 
 fn read_have(path: &Path) -> io::Result<BTreeMap<ConversationId, u64>> {

@@ -3,6 +3,7 @@
 //! servers or Raft.
 
 pub mod device;
+pub mod key;
 pub mod outbox;
 pub mod session;
 pub mod status;

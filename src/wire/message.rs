@@ -25,6 +25,8 @@ pub enum ClientMsg {
         name: String,
         /// As given in `Authenticated`.
         token: Bytes,
+        /// See [`super::proof`]; empty where the device has no key.
+        signature: Bytes,
     },
     /// Starts the flow of messages.
     Resume {
@@ -201,13 +203,20 @@ pub struct Hello {
     pub events_after: Option<u64>,
 }
 
+/// An Ed25519 public key.
+pub type PublicKey = [u8; 32];
+/// What a server wants signed: other random bytes on each connection.
+pub type Challenge = [u8; 32];
+
 /// Name and password.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Credentials {
     /// The user's name as typed; the server folds it.
     pub name: String,
     /// Never logged.
     pub password: String,
+    /// The device's public key, if it has one: from now on its token alone is not enough.
+    pub key: Option<PublicKey>,
 }
 
 impl std::fmt::Debug for Credentials {
@@ -312,6 +321,8 @@ pub struct Welcome {
     pub began_ms: u64,
     /// Ids that the cluster had before it was restored from a backup.
     pub former: Vec<ClusterId>,
+    /// To be signed with a token.
+    pub challenge: Challenge,
 }
 
 /// Who leads, and whether a majority is there.

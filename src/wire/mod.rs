@@ -9,6 +9,7 @@ pub mod frame;
 pub mod log;
 pub mod message;
 pub mod peer;
+pub mod proof;
 pub mod raft;
 pub mod record;
 pub mod statement;

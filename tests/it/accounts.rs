@@ -3,8 +3,10 @@
 use crate::harness::{
     Cluster, Person, Raw, Stores, Terminal, ends, over_every_store, program, texts,
 };
+use bytes::Bytes;
 use rustchat::chat::ids::DeviceId;
 use rustchat::chat::refusal::Refusal;
+use rustchat::client::key::DeviceKey;
 use rustchat::wire::message::{ClientMsg, ServerMsg};
 use serde_json::Value;
 use std::time::Duration;
@@ -17,6 +19,7 @@ over_every_store! {
     a_device_that_is_revoked_is_out_at_once_and_needs_the_password_again,
     who_logs_out_leaves_nothing_behind,
     another_password_logs_the_other_devices_out,
+    a_login_that_was_overheard_is_worth_nothing,
 }
 
 const AUTH: Option<i32> = Some(77);
@@ -119,7 +122,8 @@ fn a_device_that_is_revoked_is_out_at_once_and_needs_the_password_again(stores: 
     assert_eq!(listed[1]["revoked"], true);
 
     let mut again = Raw::connect(cluster.address(other), device);
-    again.send(&ClientMsg::Token { name: "alice".to_owned(), token });
+    let (name, signature) = ("alice".to_owned(), Bytes::new());
+    again.send(&ClientMsg::Token { name, token, signature });
     let refusal = again.until("a refusal", |message| match message {
         ServerMsg::Refused { refusal, .. } => Some(refusal),
         _ => None,
@@ -207,4 +211,31 @@ fn a_person_is_asked_for_the_password_once() {
     again.wait_for(SOON, "alice@n1");
     again.keys("/quit\r");
     assert_eq!(again.ended(SOON), 0);
+}
+
+/// Whoever heard all that a device said when it logged in says it again.
+fn a_login_that_was_overheard_is_worth_nothing(stores: Stores) {
+    let cluster = stores.start(1);
+    let leader = cluster.leader().seat;
+    let (key, device) = (DeviceKey::generate().unwrap(), DeviceId([4; 16]));
+    let connect = || Raw::connect(cluster.address(leader), device);
+    let mut alice = connect();
+    alice.key = Some(key.public());
+    alice.register("alice", "a password of alice");
+    let token = alice.token.clone();
+    let mut again = connect();
+    again.signature = key.sign(again.challenge.0, device, &again.challenge.1);
+    again.token_login("alice", token.clone());
+    let mut thief = connect();
+    let (name, signature) = ("alice".to_owned(), again.signature.clone());
+    for signature in [Bytes::new(), signature] {
+        let (name, token) = (name.clone(), token.clone());
+        thief.send(&ClientMsg::Token { name, token, signature });
+        let refusal = thief.until("a refusal", |message| match message {
+            ServerMsg::Refused { refusal, .. } => Some(refusal),
+            _ => None,
+        });
+        assert_eq!(refusal, Refusal::BadCredentials);
+    }
+    again.resume(vec![]);
 }

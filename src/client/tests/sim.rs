@@ -352,6 +352,7 @@ pub fn session(done: u64, had: BTreeMap<ConversationId, u64>) -> Session {
         account: Account { name: "alice".into(), password: Some("pw".into()), register: false },
         device: ALICE,
         token: None,
+        key: None,
         cluster: None,
         generation: None,
         done,

@@ -1,5 +1,6 @@
 //! Up to the login: the hello, the redirect, registration and who the client is.
 
+use super::proof;
 use super::{Account, Output, Phase, Proven, Query, Session, Trouble};
 use crate::chat::command::{AddDevice, Attach, Command, Register};
 use crate::chat::ids::{ClusterId, LoginId, UserId};
@@ -10,8 +11,10 @@ use crate::server::placement::Place;
 use crate::server::replica::Replicated;
 use crate::wire;
 use crate::wire::message::{
-    ClientMsg, Credentials, Cursor, Hello, Purpose, ServerAddress, ServerMsg, Welcome,
+    Challenge, ClientMsg, Credentials, Cursor, Hello, PublicKey, Purpose, ServerAddress, ServerMsg,
+    Welcome,
 };
+use crate::wire::proof::login;
 use bytes::Bytes;
 use std::time::{Duration, Instant};
 
@@ -26,13 +29,24 @@ pub enum Attempt {
     /// The client's place is being found out.
     Placing,
     /// A new user's password is being hashed.
-    Hashing { name: UserName, password: String },
+    Hashing { name: UserName, credentials: Credentials },
     /// A known user's password is being compared; `taken` is the answer where it is wrong.
-    Verifying { name: UserName, wrong: Refusal },
+    Verifying { name: UserName, key: Option<PublicKey>, wrong: Refusal },
     /// A token that this server does not know, as its hash, waits for the state to be current.
-    Token { name: String, hash: blake3::Hash },
+    Token(Shown),
     /// The command is on its way through the log.
     Entering(Box<Entering>),
+}
+
+/// What a device without a password shows.
+#[derive(Debug)]
+pub struct Shown {
+    /// The user's name.
+    name: String,
+    /// Of its token.
+    hash: blake3::Hash,
+    /// By its key, if it has one.
+    signature: Bytes,
 }
 
 /// A registration or login on its way through the log.
@@ -44,7 +58,7 @@ pub struct Entering {
     token: Bytes,
     name: UserName,
     /// Of a registration: the name may turn out to be the client's own already.
-    password: Option<String>,
+    credentials: Option<Credentials>,
     /// When it is submitted again.
     again: Instant,
 }
@@ -55,8 +69,8 @@ impl Session {
             (Phase::Hello, ClientMsg::Hello(hello)) => self.on_hello(&hello),
             (Phase::Door(Attempt::None), ClientMsg::Register(c)) => self.on_register(c),
             (Phase::Door(Attempt::None), ClientMsg::Login(c)) => self.on_login(c),
-            (Phase::Door(Attempt::None), ClientMsg::Token { name, token }) => {
-                self.on_token(name, blake3::hash(&token), now);
+            (Phase::Door(Attempt::None), ClientMsg::Token { name, token, signature }) => {
+                self.on_token(Shown { name, hash: blake3::hash(&token), signature }, now);
             }
             (Phase::Entered, ClientMsg::Resume { cursor, have }) => {
                 self.on_resume(&cursor, have, now);
@@ -127,6 +141,7 @@ impl Session {
             state: self.cluster,
             began_ms,
             former,
+            challenge: self.challenge(),
         }));
     }
 
@@ -153,24 +168,22 @@ impl Session {
 
     fn on_register(&mut self, credentials: Credentials) {
         let Some(name) = self.named(&credentials) else { return };
-        let password = credentials.password;
         match self.setup.state.read(|r| r.state.user_named(&name).map(|user| user.id)) {
             None => {
-                self.ask(Query::Hash(password.clone()));
-                self.phase = Phase::Door(Attempt::Hashing { name, password });
+                self.ask(Query::Hash(credentials.password.clone()));
+                self.phase = Phase::Door(Attempt::Hashing { name, credentials });
             }
-            Some(owner) => self.on_name_taken(name, owner, password),
+            Some(owner) => self.on_name_taken(name, owner, credentials),
         }
     }
 
     /// A registration whose answer was lost finds its own name taken: then it is a login.
-    fn on_name_taken(&mut self, name: UserName, owner: UserId, password: String) {
+    fn on_name_taken(&mut self, name: UserName, owner: UserId, credentials: Credentials) {
         let device = self.device.unwrap_or_default();
         let own =
             self.setup.state.read(|r| r.state.device(device).is_some_and(|d| d.row.user == owner));
         if own {
-            self.ask(Query::Verify { name: name.clone(), password });
-            self.phase = Phase::Door(Attempt::Verifying { name, wrong: Refusal::NameTaken });
+            self.verify(name, credentials, Refusal::NameTaken);
         } else {
             self.turn_down(Refusal::NameTaken, "");
         }
@@ -178,8 +191,13 @@ impl Session {
 
     fn on_login(&mut self, credentials: Credentials) {
         let Some(name) = self.named(&credentials) else { return };
-        self.ask(Query::Verify { name: name.clone(), password: credentials.password });
-        self.phase = Phase::Door(Attempt::Verifying { name, wrong: Refusal::BadCredentials });
+        self.verify(name, credentials, Refusal::BadCredentials);
+    }
+
+    fn verify(&mut self, name: UserName, credentials: Credentials, wrong: Refusal) {
+        let Credentials { password, key, .. } = credentials;
+        self.ask(Query::Verify { name: name.clone(), password });
+        self.phase = Phase::Door(Attempt::Verifying { name, key, wrong });
     }
 
     /// The try cannot be decided now.
@@ -194,7 +212,8 @@ impl Session {
 
     pub(super) fn on_hashed(&mut self, result: Result<(String, [u8; 32]), Trouble>, now: Instant) {
         let Phase::Door(attempt) = &mut self.phase else { return };
-        let Attempt::Hashing { name, password } = std::mem::replace(attempt, Attempt::None) else {
+        let Attempt::Hashing { name, credentials } = std::mem::replace(attempt, Attempt::None)
+        else {
             return;
         };
         match result {
@@ -206,19 +225,20 @@ impl Session {
                     password_hash,
                     device: self.device.unwrap_or_default(),
                     token_hash: *blake3::hash(&token).as_bytes(),
-                    device_key: Bytes::new(),
+                    device_key: key_bytes(credentials.key),
                     session,
                 });
-                let (token, password) = (Bytes::copy_from_slice(&token), Some(password));
+                let (token, credentials) = (Bytes::copy_from_slice(&token), Some(credentials));
                 let again = now + RESUBMIT;
-                self.propose(Entering { command, session, token, name, password, again });
+                self.propose(Entering { command, session, token, name, credentials, again });
             }
         }
     }
 
     pub(super) fn on_verified(&mut self, result: Result<Option<Proven>, Trouble>, now: Instant) {
         let Phase::Door(attempt) = &mut self.phase else { return };
-        let Attempt::Verifying { name, wrong } = std::mem::replace(attempt, Attempt::None) else {
+        let Attempt::Verifying { name, key, wrong } = std::mem::replace(attempt, Attempt::None)
+        else {
             return;
         };
         match result {
@@ -230,14 +250,14 @@ impl Session {
                     user,
                     device: self.device.unwrap_or_default(),
                     token_hash: *blake3::hash(&token).as_bytes(),
-                    device_key: Bytes::new(),
+                    device_key: key_bytes(key),
                     session,
                     after: self.epoch(),
                     passwords,
                 });
-                let (token, password) = (Bytes::copy_from_slice(&token), None);
+                let (token, credentials) = (Bytes::copy_from_slice(&token), None);
                 let again = now + RESUBMIT;
-                self.propose(Entering { command, session, token, name, password, again });
+                self.propose(Entering { command, session, token, name, credentials, again });
             }
         }
     }
@@ -322,11 +342,11 @@ impl Session {
             entering.again = now;
             return self.submit_entry(now);
         }
-        let (name, password) = (entering.name.clone(), entering.password.take());
+        let (name, credentials) = (entering.name.clone(), entering.credentials.take());
         let owner = self.setup.state.read(|r| r.state.user_named(&name).map(|user| user.id));
-        match (refusal, owner, password) {
-            (Refusal::NameTaken, Some(owner), Some(password)) => {
-                self.on_name_taken(name, owner, password);
+        match (refusal, owner, credentials) {
+            (Refusal::NameTaken, Some(owner), Some(credentials)) => {
+                self.on_name_taken(name, owner, credentials);
             }
             _ => self.turn_down(refusal, ""),
         }
@@ -334,11 +354,11 @@ impl Session {
 
     /// A token that this server knows goes to the log at once: apply has the last word. One that
     /// it does not know may be newer than its state.
-    fn on_token(&mut self, name: String, hash: blake3::Hash, now: Instant) {
-        match self.judge(&name, hash) {
-            Ok(name) => self.attach(name, hash, now),
+    fn on_token(&mut self, shown: Shown, now: Instant) {
+        match self.judge(&shown) {
+            Ok(name) => self.attach(name, shown.hash, now),
             Err(_) => {
-                self.phase = Phase::Door(Attempt::Token { name, hash });
+                self.phase = Phase::Door(Attempt::Token(shown));
                 self.ask(Query::Barrier);
             }
         }
@@ -346,20 +366,19 @@ impl Session {
 
     pub(super) fn on_barrier(&mut self, result: Result<(), Trouble>, now: Instant) {
         let Phase::Door(attempt) = &mut self.phase else { return };
-        let Attempt::Token { name, hash } = std::mem::replace(attempt, Attempt::None) else {
-            return;
-        };
-        match result.map(|()| self.judge(&name, hash)) {
+        let Attempt::Token(shown) = std::mem::replace(attempt, Attempt::None) else { return };
+        match result.map(|()| self.judge(&shown)) {
             Err(trouble) => self.put_off(trouble),
-            Ok(Ok(name)) => self.attach(name, hash, now),
+            Ok(Ok(name)) => self.attach(name, shown.hash, now),
             Ok(Err(refusal @ Refusal::UnknownDevice)) => self.turn_down(refusal, ""),
             Ok(Err(refusal)) => self.turn_down(refusal, "the device's token is not valid"),
         }
     }
 
     /// Whose token it is, as far as this server knows.
-    fn judge(&self, name: &str, hash: blake3::Hash) -> Result<UserName, Refusal> {
+    fn judge(&self, shown: &Shown) -> Result<UserName, Refusal> {
         let device = self.device.unwrap_or_default();
+        let challenge = self.challenge();
         self.setup.state.read(|r| {
             let row = &r.state.device(device).ok_or(Refusal::UnknownDevice)?.row;
             if row.revoked {
@@ -367,9 +386,18 @@ impl Session {
             }
             let owner = &r.state.user(row.user).ok_or(Refusal::UnknownDevice)?.name;
             // `blake3::Hash` compares in constant time.
-            let right = blake3::Hash::from_bytes(row.token_hash) == hash;
-            (right && owner.as_str() == name).then(|| owner.clone()).ok_or(Refusal::BadCredentials)
+            let right = blake3::Hash::from_bytes(row.token_hash) == shown.hash;
+            let text = login(r.state.meta().cluster, device, &challenge);
+            let proven = right
+                && owner.as_str() == shown.name
+                && proof::is_by(&row.key, &text, &shown.signature);
+            proven.then(|| owner.clone()).ok_or(Refusal::BadCredentials)
         })
+    }
+
+    /// What this connection's client has to sign.
+    fn challenge(&self) -> Challenge {
+        *blake3::keyed_hash(&self.seed, b"challenge").as_bytes()
     }
 
     fn attach(&mut self, name: UserName, hash: blake3::Hash, now: Instant) {
@@ -380,8 +408,8 @@ impl Session {
             session,
             after: self.epoch(),
         });
-        let (token, password, again) = (Bytes::new(), None, now + RESUBMIT);
-        self.propose(Entering { command, session, token, name, password, again });
+        let (token, credentials, again) = (Bytes::new(), None, now + RESUBMIT);
+        self.propose(Entering { command, session, token, name, credentials, again });
     }
 
     fn on_resume(
@@ -405,4 +433,8 @@ impl Session {
             self.start();
         }
     }
+}
+
+fn key_bytes(key: Option<PublicKey>) -> Bytes {
+    key.map(|key| Bytes::copy_from_slice(&key)).unwrap_or_default()
 }

@@ -25,16 +25,18 @@ impl From<&ClientMsg> for Frame {
             ClientMsg::Register(c) => Self::Register(pb::Register {
                 name: c.name.clone(),
                 password: c.password.clone(),
-                device_key: Bytes::new(),
+                device_key: key_bytes(c),
             }),
             ClientMsg::Login(c) => Self::Login(pb::Login {
                 name: c.name.clone(),
                 password: c.password.clone(),
-                device_key: Bytes::new(),
+                device_key: key_bytes(c),
             }),
-            ClientMsg::Token { name, token } => {
-                Self::Token(pb::Token { name: name.clone(), token: token.clone() })
-            }
+            ClientMsg::Token { name, token, signature } => Self::Token(pb::Token {
+                name: name.clone(),
+                token: token.clone(),
+                signature: signature.clone(),
+            }),
             ClientMsg::Resume { cursor, have } => {
                 let have =
                     have.iter().map(|(c, seq)| pb::Have { conversation: c.0, seq: *seq }).collect();
@@ -77,11 +79,17 @@ impl TryFrom<pb::ClientFrame> for ClientMsg {
     fn try_from(frame: pb::ClientFrame) -> Result<Self, WireError> {
         Ok(match frame.frame.ok_or(WireError::Unknown("client message"))? {
             Frame::Hello(hello) => Self::Hello(hello.try_into()?),
-            Frame::Register(r) => {
-                Self::Register(Credentials { name: r.name, password: r.password })
-            }
-            Frame::Login(l) => Self::Login(Credentials { name: l.name, password: l.password }),
-            Frame::Token(t) => Self::Token { name: t.name, token: t.token },
+            Frame::Register(r) => Self::Register(Credentials {
+                name: r.name,
+                password: r.password,
+                key: fixed_or_none(&r.device_key, "device key")?,
+            }),
+            Frame::Login(l) => Self::Login(Credentials {
+                name: l.name,
+                password: l.password,
+                key: fixed_or_none(&l.device_key, "device key")?,
+            }),
+            Frame::Token(t) => Self::Token { name: t.name, token: t.token, signature: t.signature },
             Frame::Resume(r) => Self::Resume {
                 cursor: r.cursor.unwrap_or_default().try_into()?,
                 have: r.have.iter().map(|h| (ConversationId(h.conversation), h.seq)).collect(),
@@ -107,6 +115,10 @@ impl TryFrom<pb::ClientFrame> for ClientMsg {
             Frame::Ping(p) => Self::Ping(p.token),
         })
     }
+}
+
+fn key_bytes(credentials: &Credentials) -> Bytes {
+    credentials.key.map(|key| bytes(&key)).unwrap_or_default()
 }
 
 /// No more messages than the widest window: a client that sends more cannot count.

@@ -2,8 +2,8 @@
 
 use super::chat::{kind, kind_number, outcome_fields, refusal};
 use super::{
-    all, bytes, bytes_or_empty, cluster_or_zero, clusters_from, clusters_to, device, each, group,
-    need, range, user,
+    all, bytes, bytes_or_empty, cluster_or_zero, clusters_from, clusters_to, device, each,
+    fixed_or_zero, group, need, range, user,
 };
 use crate::chat::event::Outcome;
 use crate::chat::ids::{ConversationId, Group, Position};
@@ -163,6 +163,7 @@ impl From<&Welcome> for pb::Welcome {
             state: Some((&w.state).into()),
             began_ms: w.began_ms,
             former: clusters_to(&w.former),
+            challenge: bytes_or_empty(&w.challenge),
         }
     }
 }
@@ -182,6 +183,7 @@ impl TryFrom<pb::Welcome> for Welcome {
             state: w.state.unwrap_or_default().into(),
             began_ms: w.began_ms,
             former: clusters_from(&w.former)?,
+            challenge: fixed_or_zero(&w.challenge, "challenge")?,
         })
     }
 }

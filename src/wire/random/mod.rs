@@ -144,7 +144,7 @@ fn hello(rng: &mut StdRng) -> Hello {
 }
 
 fn credentials(rng: &mut StdRng) -> Credentials {
-    Credentials { name: text(rng), password: text(rng) }
+    Credentials { name: text(rng), password: text(rng), key: some(rng, |rng| rng.random()) }
 }
 
 fn send_run(rng: &mut StdRng) -> SendRun {
@@ -157,7 +157,7 @@ pub(crate) fn client_msg(rng: &mut StdRng) -> ClientMsg {
         0 => ClientMsg::Hello(hello(rng)),
         1 => ClientMsg::Register(credentials(rng)),
         2 => ClientMsg::Login(credentials(rng)),
-        3 => ClientMsg::Token { name: text(rng), token: blob(rng, 40) },
+        3 => ClientMsg::Token { name: text(rng), token: blob(rng, 40), signature: blob(rng, 64) },
         4 => ClientMsg::Resume {
             cursor: cursor(rng),
             have: list(rng, 0, |rng| (conversation(rng), number(rng))),
@@ -201,6 +201,7 @@ fn welcome(rng: &mut StdRng) -> Welcome {
         state: cluster_state(rng),
         began_ms: rng.random(),
         former: list(rng, 0, cluster),
+        challenge: some(rng, |rng| rng.random()).unwrap_or_default(),
     }
 }
 

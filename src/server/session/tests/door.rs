@@ -6,6 +6,7 @@ use crate::chat::event::Event;
 use crate::chat::ids::{ClusterId, ConversationId, DeviceId, LoginId, UserId};
 use crate::chat::message::Body;
 use crate::chat::refusal::Refusal;
+use crate::client::key::DeviceKey;
 use crate::limits;
 use crate::server::hub::{Delivery, Note};
 use crate::server::placement::Place;
@@ -13,7 +14,8 @@ use crate::server::queries;
 use crate::server::session::{Answer, Output, Proven, Query, Session, Trouble};
 use crate::wire::client::decode_server;
 use crate::wire::message::{
-    ClientMsg, ClusterState, Credentials, Cursor, Hello, Purpose, SendRun, ServerAddress, ServerMsg,
+    Challenge, ClientMsg, ClusterState, Credentials, Cursor, Hello, Purpose, SendRun,
+    ServerAddress, ServerMsg,
 };
 use bytes::Bytes;
 use std::time::{Duration, Instant};
@@ -76,7 +78,12 @@ fn welcomed(server: &Server, device: u8) -> Session {
 }
 
 fn credentials(name: &str) -> Credentials {
-    Credentials { name: name.to_owned(), password: "secret".to_owned() }
+    let (name, password) = (name.to_owned(), "secret".to_owned());
+    Credentials { name, password, ..Credentials::default() }
+}
+
+fn shown(name: &str, token: Bytes) -> ClientMsg {
+    ClientMsg::Token { name: name.to_owned(), token, signature: Bytes::new() }
 }
 
 fn refusal(outputs: &[Output]) -> Option<(Refusal, bool)> {
@@ -203,8 +210,8 @@ pub fn applied(server: &Server, session: &mut Session) -> Vec<Output> {
 /// Lets one of the two in, by the token.
 pub fn let_in(server: &Server, session: &mut Session, device: u8) {
     let token = Bytes::from(vec![device; 32]);
-    let name = ["alice", "bob"][usize::from(device) - 1].to_owned();
-    session.on_frame(ClientMsg::Token { name, token }, Instant::now());
+    let name = ["alice", "bob"][usize::from(device) - 1];
+    session.on_frame(shown(name, token), Instant::now());
     let outputs = applied(server, session);
     let known = |o: &Output| matches!(o, Output::Send(ServerMsg::Authenticated { .. }));
     assert!(outputs.iter().any(known), "{outputs:?}");
@@ -308,7 +315,7 @@ fn a_token_that_is_not_known_is_refused_only_by_a_state_that_is_current() {
     let server = server(Vec::new());
     let mut session = welcomed(&server, 1);
     let newer = Bytes::from(vec![7; 32]);
-    let token = ClientMsg::Token { name: "alice".to_owned(), token: newer.clone() };
+    let token = shown("alice", newer.clone());
     assert_eq!(said(&mut session, token.clone()), [Output::Ask(Query::Barrier)]);
     session.on_answer(Answer::Barrier(Ok(())), Instant::now());
     assert_eq!(refusal(&session.outputs()), Some((Refusal::BadCredentials, false)));
@@ -335,7 +342,7 @@ fn a_token_that_was_replaced_meanwhile_is_refused_by_apply() {
     let server = server(Vec::new());
     let mut session = welcomed(&server, 1);
     let token = Bytes::from(vec![1; 32]);
-    let outputs = said(&mut session, ClientMsg::Token { name: "alice".to_owned(), token });
+    let outputs = said(&mut session, shown("alice", token));
     let [Output::Arrive(_), Output::Submit(Command::Attach(own))] = &outputs[..] else {
         panic!("{outputs:?}")
     };
@@ -369,4 +376,56 @@ fn a_session_ends_when_the_state_shows_a_newer_one_of_its_device() {
     assert!(session.is_closed());
     let told = |o: &Output| matches!(o, Output::Send(ServerMsg::GoAway { .. }));
     assert!(session.outputs().iter().any(told));
+}
+
+/// What a connection's client has to sign.
+fn challenge_of(server: &Server, seed: u8) -> (Session, Challenge) {
+    let cluster = ClusterState { leader: Some(1), term: 1, live: 1, voters: 1 };
+    let mut session = Session::new(server.setup(1), cluster, [seed; 32], Instant::now());
+    said(&mut session, ClientMsg::Hello(hello(1)));
+    session.on_answer(Answer::Place(Place::Here, None), Instant::now());
+    match &session.outputs()[..] {
+        [Output::Send(ServerMsg::Welcome(welcome))] => (session, welcome.challenge),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_device_with_a_key_must_sign_what_this_connection_wants_signed() {
+    let (key, other) = (DeviceKey::generate().unwrap(), DeviceKey::generate().unwrap());
+    let login = Command::AddDevice(AddDevice {
+        user: UserId { number: 1, ..BOB },
+        device: ALICE,
+        token_hash: *blake3::hash(&[1; 32]).as_bytes(),
+        device_key: Bytes::copy_from_slice(&key.public()),
+        session: LoginId([8; 16]),
+        after: 1,
+        passwords: 0,
+    });
+    let server = server(vec![login]);
+    let (first, challenge) = challenge_of(&server, 9);
+    let right = key.sign(CLUSTER, ALICE, &challenge);
+    let mut attempts = vec![Bytes::new(), other.sign(CLUSTER, ALICE, &challenge)];
+    attempts.push(key.sign(CLUSTER, DeviceId([2; 16]), &challenge));
+    attempts.push(key.sign(ClusterId([8; 16]), ALICE, &challenge));
+    let token = |signature| ClientMsg::Token {
+        name: "alice".to_owned(),
+        token: Bytes::from(vec![1; 32]),
+        signature,
+    };
+    let mut session = first;
+    for signature in attempts {
+        assert_eq!(said(&mut session, token(signature)), [Output::Ask(Query::Barrier)]);
+        session.on_answer(Answer::Barrier(Ok(())), Instant::now());
+        assert_eq!(refusal(&session.outputs()), Some((Refusal::BadCredentials, false)));
+    }
+    let captured = token(right);
+    let outputs = said(&mut session, captured.clone());
+    assert!(matches!(outputs.last(), Some(Output::Submit(Command::Attach(_)))), "{outputs:?}");
+    // Whoever heard all of it says it again on a connection of their own.
+    let (mut replay, another) = challenge_of(&server, 10);
+    assert_ne!(another, challenge);
+    assert_eq!(said(&mut replay, captured), [Output::Ask(Query::Barrier)]);
+    replay.on_answer(Answer::Barrier(Ok(())), Instant::now());
+    assert_eq!(refusal(&replay.outputs()), Some((Refusal::BadCredentials, false)));
 }

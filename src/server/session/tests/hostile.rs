@@ -52,7 +52,9 @@ fn message(rng: &mut StdRng, k: usize) -> ClientMsg {
     let token = Bytes::from(vec![2; 32]);
     match k {
         0 if rng.random_bool(0.9) => ClientMsg::Hello(hello(2)),
-        1 if rng.random_bool(0.8) => ClientMsg::Token { name: "bob".to_owned(), token },
+        1 if rng.random_bool(0.8) => {
+            ClientMsg::Token { name: "bob".to_owned(), token, signature: Bytes::new() }
+        }
         2 if rng.random_bool(0.8) => {
             let cursor = Cursor::default();
             let have = random::list(rng, 0, |rng| (random::conversation(rng), random::number(rng)));
