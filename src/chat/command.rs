@@ -3,6 +3,7 @@
 
 use super::ids::{ChangeId, ClusterId, ConversationId, DeviceId, Group, LoginId, UserId};
 use super::message::Body;
+use super::write::{Invitation, Registration};
 use bytes::Bytes;
 
 /// A change that was proposed. Refused commands are entries too: a refusal is a value.
@@ -25,6 +26,10 @@ pub enum Command {
     RemoveDevice(RemoveDevice),
     /// Changes a password.
     SetPassword(SetPassword),
+    /// Who may register from now on.
+    SetRegistration(Registration),
+    /// An invitation; one that is there already changes nothing, nor one too many.
+    Invite(Invitation),
     /// Messages of one device.
     Send(Send),
     /// Moves delivered and read marks forward; smaller values change nothing.
@@ -57,6 +62,8 @@ pub struct Register {
     pub device_key: Bytes,
     /// The login that this is.
     pub session: LoginId,
+    /// BLAKE3 of the code of an invitation, if there is one: used up with the registration.
+    pub invite: Option<[u8; 32]>,
 }
 
 /// A device that logged in with the password.

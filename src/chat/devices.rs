@@ -78,6 +78,7 @@ impl State {
         if self.devices.contains_key(&r.device) {
             return Err(Refusal::DeviceTaken);
         }
+        self.admit(r)?;
         self.meta.last_user += 1;
         let id = UserId { cluster: self.meta.cluster, number: self.meta.last_user };
         self.names.insert(name.clone(), id);

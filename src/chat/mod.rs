@@ -16,6 +16,7 @@ pub mod write;
 
 mod account;
 mod devices;
+mod invitations;
 mod marks;
 mod sends;
 

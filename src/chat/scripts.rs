@@ -6,6 +6,7 @@ use super::command::{
 use super::ids::{ChangeId, ClusterId, ConversationId, DeviceId, LoginId, UserId};
 use super::message::{Body, KIND_TEXT};
 use super::state::State;
+use super::write::{Invitation, Registration};
 use crate::limits;
 use bytes::Bytes;
 use rand::rngs::StdRng;
@@ -73,7 +74,7 @@ pub(crate) fn user(number: u64) -> UserId {
 }
 
 fn command(rng: &mut StdRng, state: &State) -> Command {
-    match rng.random_range(0..25) {
+    match rng.random_range(0..28) {
         0..3 => Command::Register(register(rng)),
         3 => Command::AddDevice(AddDevice {
             user: user(rng.random_range(0..6)),
@@ -95,6 +96,15 @@ fn command(rng: &mut StdRng, state: &State) -> Command {
             device: device(rng.random_range(0..9)),
             by: speaker(rng, state),
             change: ChangeId([1; 16]),
+        }),
+        12 => Command::SetRegistration(
+            *[Registration::Open, Registration::Open, Registration::Invite, Registration::Closed]
+                .choose(rng)
+                .unwrap_or(&Registration::Open),
+        ),
+        13 => Command::Invite(Invitation {
+            code_hash: [rng.random_range(0..3); 32],
+            expires_at_ms: state.meta().last_at_ms + rng.random_range(0..9_000),
         }),
         11 => Command::SetPassword(SetPassword {
             user: user(rng.random_range(0..6)),
@@ -133,7 +143,8 @@ fn register(rng: &mut StdRng) -> Register {
     let token_hash = [rng.random_range(0..2); 32];
     let password_hash = "$argon2id$".to_owned();
     let (device_key, session) = (Bytes::from_static(b"key"), login(rng));
-    Register { name, password_hash, device, token_hash, device_key, session }
+    let invite = rng.random_bool(0.7).then(|| [rng.random_range(0..3); 32]);
+    Register { name, password_hash, device, token_hash, device_key, session, invite }
 }
 
 fn advance(rng: &mut StdRng, state: &State) -> Advance {

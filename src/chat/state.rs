@@ -53,6 +53,7 @@ impl State {
         let at_ms = at_ms.max(self.meta.last_at_ms.saturating_add(1));
         self.meta.last_at_ms = at_ms;
         changes.meta = true;
+        self.expire_invitations(at_ms);
         for command in commands {
             match command {
                 Command::Found { cluster, name } => self.found(&mut changes, *cluster, name),
@@ -61,6 +62,8 @@ impl State {
                 Command::Attach(attach) => self.attach(&mut changes, at_ms, attach),
                 Command::RemoveDevice(remove) => self.remove_device(&mut changes, remove),
                 Command::SetPassword(set) => self.set_password(&mut changes, set),
+                Command::SetRegistration(registration) => self.meta.registration = *registration,
+                Command::Invite(invitation) => self.invite(at_ms, *invitation),
                 Command::Send(send) => self.send(&mut changes, at_ms, send),
                 Command::Marks(marks) => self.advance(&mut changes, marks),
                 Command::SetFormat(format) => {

@@ -57,6 +57,31 @@ pub struct Meta {
     /// Ids that the cluster had before it was restored from a backup, oldest first; at most
     /// [`crate::limits::FORMER_CLUSTERS`].
     pub former: Vec<ClusterId>,
+    /// Who may register.
+    pub registration: Registration,
+    /// Those that are not used, in order of time; at most [`crate::limits::INVITATIONS`].
+    pub invitations: Vec<Invitation>,
+}
+
+/// Who may register.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Registration {
+    /// Anybody.
+    #[default]
+    Open,
+    /// Whoever has an invitation.
+    Invite,
+    /// Nobody.
+    Closed,
+}
+
+/// Lets one user register, once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Invitation {
+    /// BLAKE3 of its code.
+    pub code_hash: [u8; 32],
+    /// By the time of the log, in milliseconds of UNIX time: from then on it is worth nothing.
+    pub expires_at_ms: u64,
 }
 
 impl Meta {

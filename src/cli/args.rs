@@ -4,7 +4,9 @@ use super::account::args::{DevicesArgs, LogoutArgs, PasswdArgs};
 use super::backup::args::BackupArgs;
 use super::config::ConfigArgs;
 use super::manual::{CompletionsArgs, ManArgs};
-use super::operate::args::{DrainArgs, HealthArgs, LeaderArgs, MemberArgs};
+use super::operate::args::{
+    DrainArgs, HealthArgs, InviteArgs, LeaderArgs, MemberArgs, RegistrationArgs,
+};
 use super::recover::args::RecoverArgs;
 use super::setting_args::{AFTER_HELP, SettingArgs};
 use crate::config::units::duration;
@@ -49,6 +51,10 @@ pub enum Command {
     Drain(DrainArgs),
     /// Take a drained server back
     Undrain(DrainArgs),
+    /// Who may register: anybody, whoever has an invitation, or nobody
+    Registration(RegistrationArgs),
+    /// Print the code of an invitation, with which one new user may register
+    Invite(InviteArgs),
     /// Print what happened: elections, members, disks and links, as all servers tell it
     Events(EventsArgs),
     /// Three servers on this machine and a chat to try; removed on exit unless --keep
@@ -106,6 +112,9 @@ pub struct ConnectArgs {
     /// Register the user first if the name is new
     #[arg(long)]
     pub register: bool,
+    /// The invitation to register with, where new users need one
+    #[arg(long, value_name = "CODE", env = "RUSTCHAT_INVITE", hide_env_values = true)]
+    pub invite: Option<String>,
     /// Where devices and unsent messages are kept [default: the user's state directory]
     #[arg(long, value_name = "DIR", env = "RUSTCHAT_STATE")]
     pub state: Option<PathBuf>,

@@ -26,9 +26,10 @@ pub fn client_config(args: &ConnectArgs) -> Result<ClientConfig, Failure> {
         .map_err(|why| Failure::usage(format!("--user {name:?}: {why}")))?
         .to_string();
     let password = args.password_file.as_deref().map(password_from).transpose()?;
+    let invite = args.invite.clone();
     Ok(ClientConfig {
         finding: finding(args, home)?,
-        account: Account { name, password, register: args.register },
+        account: Account { name, password, register: args.register, invite },
         state_dir: Some(state_dir(args)?),
         device: None,
     })

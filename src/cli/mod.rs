@@ -61,6 +61,8 @@ pub fn run(command: Command) -> Outcome {
         Command::Leader(args) => wait_for(operate::leader(&args.command)),
         Command::Drain(args) => wait_for(operate::drain(&args, true)),
         Command::Undrain(args) => wait_for(operate::drain(&args, false)),
+        Command::Registration(args) => wait_for(operate::registration(&args)),
+        Command::Invite(args) => wait_for(operate::invite(&args)),
         Command::Proto => proto::run(),
         Command::Store(args) => store::run(&args.command),
         Command::Config(args) => config::run(&args.command),

@@ -102,6 +102,7 @@ impl Session {
             name: account.name.clone(),
             password: password.clone(),
             key: self.identity.key.as_ref().map(DeviceKey::public),
+            invite: account.invite.clone().filter(|_| account.register).unwrap_or_default(),
         };
         let message = match (&self.identity.token, &account.password) {
             (Some(token), _) => {

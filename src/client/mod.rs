@@ -62,6 +62,8 @@ pub struct Account {
     pub password: Option<String>,
     /// Register the user if it is new.
     pub register: bool,
+    /// The code of an invitation, for servers that want one from new users.
+    pub invite: Option<String>,
 }
 
 /// What a client needs to start.

@@ -114,6 +114,7 @@ mod tests {
                 token_hash: [device; 32],
                 device_key: Bytes::new(),
                 session: LoginId::default(),
+                invite: None,
             })
         };
         let send = Command::Send(Send {

@@ -72,6 +72,7 @@ impl Sample {
                 token_hash: [user; 32],
                 device_key: Bytes::new(),
                 session: LoginId([user; 16]),
+                invite: None,
             })
         };
         let cluster = Command::Found { cluster: ClusterId([1; 16]), name: "west".to_owned() };

@@ -217,6 +217,8 @@ pub struct Credentials {
     pub password: String,
     /// The device's public key, if it has one: from now on its token alone is not enough.
     pub key: Option<PublicKey>,
+    /// With a registration: the code of an invitation; empty: none.
+    pub invite: String,
 }
 
 impl std::fmt::Debug for Credentials {

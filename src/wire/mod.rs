@@ -6,6 +6,7 @@ pub mod client;
 pub mod conn;
 pub mod discovery;
 pub mod frame;
+pub mod invitation;
 pub mod log;
 pub mod message;
 pub mod peer;

@@ -20,6 +20,7 @@ over_every_store! {
     who_logs_out_leaves_nothing_behind,
     another_password_logs_the_other_devices_out,
     a_login_that_was_overheard_is_worth_nothing,
+    new_users_come_by_invitation_where_an_operator_says_so,
 }
 
 const AUTH: Option<i32> = Some(77);
@@ -238,4 +239,31 @@ fn a_login_that_was_overheard_is_worth_nothing(stores: Stores) {
         assert_eq!(refusal, Refusal::BadCredentials);
     }
     again.resume(vec![]);
+}
+
+fn new_users_come_by_invitation_where_an_operator_says_so(stores: Stores) {
+    let cluster = stores.start(3);
+    cluster.leader();
+    cluster.person("alice").register();
+    cluster.done(&["registration", "invite"]);
+    let bob = cluster.person("bob");
+    let why = refused(&bob, &[]);
+    assert!(why.contains("--invite CODE"), "{why}");
+    let why = refused(&bob, &["--invite", "abcde-fghjk"]);
+    assert!(why.contains("unknown, used or expired"), "{why}");
+    let code = cluster.done(&["invite", "--valid", "1h"]).trim().to_owned();
+    let typed = code.to_uppercase();
+    let output = bob.run(&["--invite", &typed, "--send", "alice"], &["let in"]);
+    assert!(output.status.success(), "{}", texts(&output).1);
+    let why = refused(&cluster.person("carol"), &["--invite", &code]);
+    assert!(why.contains("unknown, used or expired"), "{why}");
+    // Who is registered logs in as ever.
+    cluster.person("alice").elsewhere("laptop").register();
+    cluster.done(&["registration", "closed"]);
+    let code = cluster.done(&["invite"]).trim().to_owned();
+    let why = refused(&cluster.person("carol"), &["--invite", &code]);
+    assert!(why.contains("no new users"), "{why}");
+    cluster.done(&["registration", "open"]);
+    cluster.person("carol").register();
+    cluster.same_state();
 }

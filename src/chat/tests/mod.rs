@@ -2,7 +2,9 @@
 //! all there is to know, and every message has one outcome.
 
 mod account;
+mod invitations;
 mod logins;
+mod matrix;
 
 use super::command::{Command, Register, Send, Target};
 use super::event::{Event, Outcome};
@@ -159,6 +161,7 @@ fn founded() -> Entry {
             token_hash: [k; 32],
             device_key: Bytes::new(),
             session: LoginId([k; 16]),
+            invite: None,
         })
     };
     let names = [(1, "alice"), (2, "bob"), (3, "carol")];
@@ -378,6 +381,7 @@ fn a_recovery_begins_a_generation_once_and_leaves_numbers_out() {
             token_hash: [number; 32],
             device_key: Bytes::new(),
             session: LoginId([number; 16]),
+            invite: None,
         })
     };
     state.apply(2000, &[register("alice", 1)]);

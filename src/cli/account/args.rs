@@ -7,6 +7,7 @@ use std::path::PathBuf;
 /// `rustchat devices`.
 #[derive(Clone, Debug, Args)]
 #[command(mut_arg("register", |arg| arg.hide(true)))]
+#[command(mut_arg("invite", |arg| arg.hide(true)))]
 pub struct DevicesArgs {
     /// Where to, and as whom.
     #[command(flatten)]
@@ -22,6 +23,7 @@ pub struct DevicesArgs {
 /// `rustchat logout`.
 #[derive(Clone, Debug, Args)]
 #[command(mut_arg("register", |arg| arg.hide(true)))]
+#[command(mut_arg("invite", |arg| arg.hide(true)))]
 #[command(mut_arg("password_file", |arg| arg.hide(true)))]
 pub struct LogoutArgs {
     /// Where to, and as whom.
@@ -35,6 +37,7 @@ pub struct LogoutArgs {
 /// `rustchat passwd`.
 #[derive(Clone, Debug, Args)]
 #[command(mut_arg("register", |arg| arg.hide(true)))]
+#[command(mut_arg("invite", |arg| arg.hide(true)))]
 pub struct PasswdArgs {
     /// Where to, and as whom.
     #[command(flatten)]

@@ -16,7 +16,7 @@ const TOKEN: Bytes = Bytes::from_static(b"token");
 fn identity(token: Option<Bytes>, password: Option<&str>, register: bool) -> Identity {
     let password = password.map(str::to_owned);
     Identity {
-        account: Account { name: "alice".into(), password, register },
+        account: Account { name: "alice".into(), password, register, invite: None },
         device: ALICE,
         token,
         key: None,

@@ -78,6 +78,7 @@ impl Cluster {
                 token_hash: [0; 32],
                 device_key: Bytes::new(),
                 session: LoginId::default(),
+                invite: None,
             })
         };
         let found = Command::Found { cluster: CLUSTER, name: "west".into() };

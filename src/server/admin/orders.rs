@@ -65,7 +65,8 @@ pub async fn take(
     }
 }
 
-fn answer(code: StatusCode, result: &str, text: &str) -> Response {
+/// An answer in words, and the same as a word for programs.
+pub(super) fn answer(code: StatusCode, result: &str, text: &str) -> Response {
     (code, Json(json!({ "result": result, "text": text }))).into_response()
 }
 

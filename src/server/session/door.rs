@@ -9,12 +9,12 @@ use crate::chat::refusal::Refusal;
 use crate::limits;
 use crate::server::placement::Place;
 use crate::server::replica::Replicated;
-use crate::wire;
 use crate::wire::message::{
     Challenge, ClientMsg, Credentials, Cursor, Hello, PublicKey, Purpose, ServerAddress, ServerMsg,
     Welcome,
 };
 use crate::wire::proof::login;
+use crate::wire::{self, invitation};
 use bytes::Bytes;
 use std::time::{Duration, Instant};
 
@@ -28,6 +28,8 @@ pub enum Attempt {
     None,
     /// The client's place is being found out.
     Placing,
+    /// A registration that this server would refuse waits for the state to be current.
+    Registering { name: UserName, credentials: Credentials },
     /// A new user's password is being hashed.
     Hashing { name: UserName, credentials: Credentials },
     /// A known user's password is being compared; `taken` is the answer where it is wrong.
@@ -169,11 +171,33 @@ impl Session {
     fn on_register(&mut self, credentials: Credentials) {
         let Some(name) = self.named(&credentials) else { return };
         match self.setup.state.read(|r| r.state.user_named(&name).map(|user| user.id)) {
+            None if self.may_register(&credentials).is_ok() => self.hash(name, credentials),
             None => {
-                self.ask(Query::Hash(credentials.password.clone()));
-                self.phase = Phase::Door(Attempt::Hashing { name, credentials });
+                self.phase = Phase::Door(Attempt::Registering { name, credentials });
+                self.ask(Query::Barrier);
             }
             Some(owner) => self.on_name_taken(name, owner, credentials),
+        }
+    }
+
+    /// Nobody who cannot come in makes the server hash.
+    fn may_register(&self, credentials: &Credentials) -> Result<(), Refusal> {
+        let invite = invite_hash(&credentials.invite);
+        self.setup.state.read(|r| r.state.may_register(invite))
+    }
+
+    fn hash(&mut self, name: UserName, credentials: Credentials) {
+        self.ask(Query::Hash(credentials.password.clone()));
+        self.phase = Phase::Door(Attempt::Hashing { name, credentials });
+    }
+
+    fn on_current(&mut self, name: UserName, credentials: Credentials) {
+        match self.setup.state.read(|r| r.state.user_named(&name).map(|user| user.id)) {
+            Some(owner) => self.on_name_taken(name, owner, credentials),
+            None => match self.may_register(&credentials) {
+                Ok(()) => self.hash(name, credentials),
+                Err(refusal) => self.turn_down(refusal, ""),
+            },
         }
     }
 
@@ -227,6 +251,7 @@ impl Session {
                     token_hash: *blake3::hash(&token).as_bytes(),
                     device_key: key_bytes(credentials.key),
                     session,
+                    invite: invite_hash(&credentials.invite),
                 });
                 let (token, credentials) = (Bytes::copy_from_slice(&token), Some(credentials));
                 let again = now + RESUBMIT;
@@ -366,12 +391,21 @@ impl Session {
 
     pub(super) fn on_barrier(&mut self, result: Result<(), Trouble>, now: Instant) {
         let Phase::Door(attempt) = &mut self.phase else { return };
-        let Attempt::Token(shown) = std::mem::replace(attempt, Attempt::None) else { return };
-        match result.map(|()| self.judge(&shown)) {
-            Err(trouble) => self.put_off(trouble),
-            Ok(Ok(name)) => self.attach(name, shown.hash, now),
-            Ok(Err(refusal @ Refusal::UnknownDevice)) => self.turn_down(refusal, ""),
-            Ok(Err(refusal)) => self.turn_down(refusal, "the device's token is not valid"),
+        let attempt = std::mem::replace(attempt, Attempt::None);
+        let shown = match (attempt, result) {
+            (Attempt::Token(_) | Attempt::Registering { .. }, Err(trouble)) => {
+                return self.put_off(trouble);
+            }
+            (Attempt::Registering { name, credentials }, Ok(())) => {
+                return self.on_current(name, credentials);
+            }
+            (Attempt::Token(shown), Ok(())) => shown,
+            _ => return,
+        };
+        match self.judge(&shown) {
+            Ok(name) => self.attach(name, shown.hash, now),
+            Err(refusal @ Refusal::UnknownDevice) => self.turn_down(refusal, ""),
+            Err(refusal) => self.turn_down(refusal, "the device's token is not valid"),
         }
     }
 
@@ -437,4 +471,8 @@ impl Session {
 
 fn key_bytes(key: Option<PublicKey>) -> Bytes {
     key.map(|key| Bytes::copy_from_slice(&key)).unwrap_or_default()
+}
+
+fn invite_hash(code: &str) -> Option<[u8; 32]> {
+    (!code.is_empty()).then(|| invitation::hash(code))
 }

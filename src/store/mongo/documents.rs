@@ -6,7 +6,9 @@ use super::fields::{self, Reading, date, hex, int};
 use crate::chat::ids::{ClusterId, ConversationId, DeviceId, LoginId, UserId};
 use crate::chat::name::UserName;
 use crate::chat::refusal::Refusal;
-use crate::chat::write::{Conversation, Device, Kind, Mark, Meta, Sent, User, Write};
+use crate::chat::write::{
+    Conversation, Device, Invitation, Kind, Mark, Meta, Registration, Sent, User, Write,
+};
 use crate::store::StoreError;
 use bytes::Bytes;
 use mongodb::bson::{Bson, Document, doc};
@@ -106,7 +108,21 @@ fn cluster(meta: &Meta) -> Document {
         "last_at": date(meta.last_at_ms),
         "began_at": date(meta.began_ms),
         "former": meta.former.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "registration": registration(meta.registration),
+        "invitations": meta.invitations.iter().map(invitation).collect::<Vec<_>>(),
     }
+}
+
+const fn registration(registration: Registration) -> &'static str {
+    match registration {
+        Registration::Open => "open",
+        Registration::Invite => "invite",
+        Registration::Closed => "closed",
+    }
+}
+
+fn invitation(invitation: &Invitation) -> Document {
+    doc! { "code_hash": hex(&invitation.code_hash), "expires_at": date(invitation.expires_at_ms) }
 }
 
 fn user(user: &User) -> Document {
@@ -214,7 +230,31 @@ fn read_cluster(read: &Reading<'_>) -> Result<Write, StoreError> {
         last_at_ms: read.date("last_at")?,
         began_ms: if read.has("began_at") { read.date("began_at")? } else { 0 },
         former: if read.has("former") { former(read)? } else { Vec::new() },
+        registration: read_registration(read)?,
+        invitations: if read.has("invitations") { invitations(read)? } else { Vec::new() },
     }))
+}
+
+fn read_registration(read: &Reading<'_>) -> Result<Registration, StoreError> {
+    if !read.has("registration") {
+        return Ok(Registration::Open);
+    }
+    match read.text("registration")? {
+        "open" => Ok(Registration::Open),
+        "invite" => Ok(Registration::Invite),
+        "closed" => Ok(Registration::Closed),
+        _ => Err(read.bad("registration")),
+    }
+}
+
+fn invitations(read: &Reading<'_>) -> Result<Vec<Invitation>, StoreError> {
+    let one = |invitation: &Bson| {
+        let document = invitation.as_document().ok_or_else(|| read.bad("invitations"))?;
+        let read = Reading { collection: read.collection, document };
+        let code_hash = read.hex("code_hash")?;
+        Ok(Invitation { code_hash, expires_at_ms: read.date("expires_at")? })
+    };
+    read.list("invitations")?.iter().map(one).collect()
 }
 
 fn read_device(read: &Reading<'_>) -> Result<Write, StoreError> {

@@ -26,6 +26,7 @@ impl From<&ClientMsg> for Frame {
                 name: c.name.clone(),
                 password: c.password.clone(),
                 device_key: key_bytes(c),
+                invite: c.invite.clone(),
             }),
             ClientMsg::Login(c) => Self::Login(pb::Login {
                 name: c.name.clone(),
@@ -83,11 +84,13 @@ impl TryFrom<pb::ClientFrame> for ClientMsg {
                 name: r.name,
                 password: r.password,
                 key: fixed_or_none(&r.device_key, "device key")?,
+                invite: r.invite,
             }),
             Frame::Login(l) => Self::Login(Credentials {
                 name: l.name,
                 password: l.password,
                 key: fixed_or_none(&l.device_key, "device key")?,
+                invite: String::new(),
             }),
             Frame::Token(t) => Self::Token { name: t.name, token: t.token, signature: t.signature },
             Frame::Resume(r) => Self::Resume {

@@ -2,12 +2,14 @@
 
 use super::chat::target;
 use super::{
-    all, bytes, bytes_or_empty, change, cluster, device, each, fixed, group, login, need, user,
+    all, bytes, bytes_or_empty, change, cluster, device, each, fixed, fixed_or_none, group, login,
+    need, user,
 };
 use crate::chat::command::{
     AddDevice, Advance, Attach, Command, Register, RemoveDevice, Send, SetPassword, Speaker,
 };
 use crate::chat::ids::ConversationId;
+use crate::chat::write::{Invitation, Registration};
 use crate::wire::pb::command::Command as Kind;
 use crate::wire::{WireError, pb};
 use bytes::Bytes;
@@ -31,6 +33,7 @@ impl From<&Command> for Kind {
                 token_hash: bytes(&r.token_hash),
                 device_key: r.device_key.clone(),
                 session: bytes_or_empty(&r.session.0),
+                invite: r.invite.map(|hash| bytes(&hash)).unwrap_or_default(),
             }),
             Command::AddDevice(a) => Self::AddDevice(pb::AddDevice {
                 user: Some((&a.user).into()),
@@ -61,6 +64,11 @@ impl From<&Command> for Kind {
                 keep_devices: s.keep_devices,
                 change: bytes(&s.change.0),
             }),
+            Command::SetRegistration(registration) => {
+                let registration = registration_number(*registration);
+                Self::SetRegistration(pb::SetRegistration { registration })
+            }
+            Command::Invite(invitation) => Self::Invite(invitation.into()),
             Command::Send(send) => Self::Send(send.into()),
             Command::Marks(marks) => Self::Marks(pb::AdvanceMarks { marks: each(marks) }),
             Command::SetFormat(format) => Self::SetFormat(pb::SetFormat { format: *format }),
@@ -84,6 +92,7 @@ impl TryFrom<pb::Command> for Command {
                 token_hash: fixed(&r.token_hash, "token hash")?,
                 device_key: own(&r.device_key),
                 session: login(&r.session)?,
+                invite: fixed_or_none(&r.invite, "invitation")?,
             }),
             Kind::AddDevice(a) => Self::AddDevice(AddDevice {
                 user: user(a.user)?,
@@ -114,6 +123,8 @@ impl TryFrom<pb::Command> for Command {
                 keep_devices: s.keep_devices,
                 change: change(&s.change)?,
             }),
+            Kind::SetRegistration(s) => Self::SetRegistration(registration(s.registration)?),
+            Kind::Invite(invitation) => Self::Invite(invitation.try_into()?),
             Kind::Send(send) => Self::Send(send.try_into()?),
             Kind::Marks(marks) => Self::Marks(all(marks.marks)?),
             Kind::SetFormat(f) => Self::SetFormat(f.format),
@@ -125,6 +136,40 @@ impl TryFrom<pb::Command> for Command {
 /// The state keeps this for ever; a slice would keep the whole log entry with it.
 pub fn own(key: &Bytes) -> Bytes {
     bytes(key)
+}
+
+/// Who may register, as a number.
+pub fn registration_number(registration: Registration) -> u32 {
+    match registration {
+        Registration::Open => 0,
+        Registration::Invite => 1,
+        Registration::Closed => 2,
+    }
+}
+
+/// Who may register.
+pub fn registration(number: u32) -> Result<Registration, WireError> {
+    match number {
+        0 => Ok(Registration::Open),
+        1 => Ok(Registration::Invite),
+        2 => Ok(Registration::Closed),
+        _ => Err(WireError::Unknown("registration")),
+    }
+}
+
+impl From<&Invitation> for pb::Invite {
+    fn from(i: &Invitation) -> Self {
+        Self { code_hash: bytes(&i.code_hash), expires_at_ms: i.expires_at_ms }
+    }
+}
+
+impl TryFrom<pb::Invite> for Invitation {
+    type Error = WireError;
+
+    fn try_from(i: pb::Invite) -> Result<Self, WireError> {
+        let code_hash = fixed(&i.code_hash, "invitation")?;
+        Ok(Self { code_hash, expires_at_ms: i.expires_at_ms })
+    }
 }
 
 impl From<&Speaker> for pb::Speaker {

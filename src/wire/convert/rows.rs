@@ -1,7 +1,7 @@
 //! Rows of the store.
 
 use super::chat::{kind, kind_number, refusal};
-use super::command::own;
+use super::command::{own, registration, registration_number};
 use super::{
     all, bytes, bytes_or_empty, cluster_or_zero, clusters_from, clusters_to, device, each, fixed,
     group, login, user,
@@ -24,6 +24,8 @@ impl From<&Meta> for pb::MetaRow {
             last_at_ms: m.last_at_ms,
             began_ms: m.began_ms,
             former: clusters_to(&m.former),
+            registration: registration_number(m.registration),
+            invitations: each(&m.invitations),
         }
     }
 }
@@ -42,6 +44,8 @@ impl TryFrom<pb::MetaRow> for Meta {
             last_at_ms: m.last_at_ms,
             began_ms: m.began_ms,
             former: clusters_from(&m.former)?,
+            registration: registration(m.registration)?,
+            invitations: all(m.invitations)?,
         })
     }
 }

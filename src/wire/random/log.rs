@@ -9,10 +9,18 @@ use crate::chat::command::{
 };
 use crate::chat::ids::{ChangeId, LoginId};
 use crate::chat::name::UserName;
-use crate::chat::write::{self, SentIndex, Write};
+use crate::chat::write::{self, Invitation, Registration, SentIndex, Write};
 use crate::wire::record::{LogId, Mark};
 use rand::Rng;
 use rand::rngs::StdRng;
+
+fn registration(rng: &mut StdRng) -> Registration {
+    [Registration::Open, Registration::Invite, Registration::Closed][rng.random_range(0..3)]
+}
+
+fn invitation(rng: &mut StdRng) -> Invitation {
+    Invitation { code_hash: rng.random(), expires_at_ms: rng.random() }
+}
 
 fn speaker(rng: &mut StdRng) -> Speaker {
     Speaker { device: device(rng), epoch: rng.random() }
@@ -23,7 +31,7 @@ pub(crate) fn command(rng: &mut StdRng) -> Command {
         (user(rng), device(rng), rng.random(), blob(rng, 20));
     let (session, after) = (LoginId(rng.random()), rng.random());
     let (by, change) = (speaker(rng), ChangeId(rng.random()));
-    match rng.random_range(0..10) {
+    match rng.random_range(0..12) {
         0 => Command::Found { cluster: cluster(rng), name: text(rng) },
         1 => {
             let (name, password_hash) = (text(rng), text(rng));
@@ -34,6 +42,7 @@ pub(crate) fn command(rng: &mut StdRng) -> Command {
                 token_hash,
                 device_key,
                 session,
+                invite: some(rng, |rng| rng.random()),
             })
         }
         2 => Command::AddDevice(AddDevice {
@@ -61,6 +70,8 @@ pub(crate) fn command(rng: &mut StdRng) -> Command {
             read: rng.random(),
         })),
         5 => Command::SetFormat(rng.random()),
+        9 => Command::SetRegistration(registration(rng)),
+        10 => Command::Invite(invitation(rng)),
         6 => Command::Attach(Attach { device, token_hash, session, after }),
         7 => Command::RemoveDevice(RemoveDevice { user, device, by, change }),
         8 => Command::SetPassword(SetPassword {
@@ -88,6 +99,8 @@ pub(crate) fn write(rng: &mut StdRng) -> Write {
             last_at_ms: rng.random(),
             began_ms: rng.random(),
             former: list(rng, 0, cluster),
+            registration: registration(rng),
+            invitations: list(rng, 0, invitation),
         }),
         1 => Write::User(write::User {
             id: user,

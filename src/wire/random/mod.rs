@@ -102,7 +102,7 @@ fn target(rng: &mut StdRng) -> Target {
 }
 
 fn refusal(rng: &mut StdRng) -> Refusal {
-    Refusal::from_code(rng.random_range(1..=15)).unwrap()
+    Refusal::from_code(rng.random_range(1..=18)).unwrap()
 }
 
 fn address(rng: &mut StdRng) -> ServerAddress {
@@ -144,7 +144,12 @@ fn hello(rng: &mut StdRng) -> Hello {
 }
 
 fn credentials(rng: &mut StdRng) -> Credentials {
-    Credentials { name: text(rng), password: text(rng), key: some(rng, |rng| rng.random()) }
+    Credentials {
+        name: text(rng),
+        password: text(rng),
+        key: some(rng, |rng| rng.random()),
+        invite: text(rng),
+    }
 }
 
 fn send_run(rng: &mut StdRng) -> SendRun {
@@ -156,7 +161,7 @@ pub(crate) fn client_msg(rng: &mut StdRng) -> ClientMsg {
     match rng.random_range(0..13) {
         0 => ClientMsg::Hello(hello(rng)),
         1 => ClientMsg::Register(credentials(rng)),
-        2 => ClientMsg::Login(credentials(rng)),
+        2 => ClientMsg::Login(Credentials { invite: String::new(), ..credentials(rng) }),
         3 => ClientMsg::Token { name: text(rng), token: blob(rng, 40), signature: blob(rng, 64) },
         4 => ClientMsg::Resume {
             cursor: cursor(rng),

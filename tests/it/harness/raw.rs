@@ -96,14 +96,24 @@ impl Raw {
     /// Registers a new user.
     pub fn register(&mut self, name: &str, password: &str) {
         let (name, password) = (name.to_owned(), password.to_owned());
-        self.send(&ClientMsg::Register(Credentials { name, password, key: self.key }));
+        self.send(&ClientMsg::Register(Credentials {
+            name,
+            password,
+            key: self.key,
+            invite: String::new(),
+        }));
         self.authenticated();
     }
 
     /// Logs in with the password, as a further device.
     pub fn login(&mut self, name: &str, password: &str) {
         let (name, password) = (name.to_owned(), password.to_owned());
-        self.send(&ClientMsg::Login(Credentials { name, password, key: self.key }));
+        self.send(&ClientMsg::Login(Credentials {
+            name,
+            password,
+            key: self.key,
+            invite: String::new(),
+        }));
         self.authenticated();
     }
 

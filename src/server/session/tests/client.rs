@@ -148,6 +148,7 @@ impl Client {
                 password: format!("the word of {name}"),
                 name,
                 key: None,
+                invite: String::new(),
             }),
         }
     }

@@ -32,6 +32,7 @@ pub fn register(name: &str, device: u8) -> Command {
         token_hash: *blake3::hash(&[device; 32]).as_bytes(),
         device_key: Bytes::new(),
         session: LoginId([device; 16]),
+        invite: None,
     })
 }
 
@@ -68,7 +69,7 @@ fn said(session: &mut Session, message: ClientMsg) -> Vec<Output> {
     session.outputs()
 }
 
-fn welcomed(server: &Server, device: u8) -> Session {
+pub fn welcomed(server: &Server, device: u8) -> Session {
     let mut session = session(server);
     let asked = said(&mut session, ClientMsg::Hello(hello(device)));
     assert_eq!(asked, [Output::Ask(Query::Place { placed: true })]);
@@ -210,7 +211,7 @@ pub fn applied(server: &Server, session: &mut Session) -> Vec<Output> {
 /// Lets one of the two in, by the token.
 pub fn let_in(server: &Server, session: &mut Session, device: u8) {
     let token = Bytes::from(vec![device; 32]);
-    let name = ["alice", "bob"][usize::from(device) - 1];
+    let name = ["alice", "bob", "carol"][usize::from(device) - 1];
     session.on_frame(shown(name, token), Instant::now());
     let outputs = applied(server, session);
     let known = |o: &Output| matches!(o, Output::Send(ServerMsg::Authenticated { .. }));
