@@ -192,7 +192,13 @@ pub const SESSION_QUEUE_BYTES: usize = 256 * 1024;
 pub const PAGE_BYTES: usize = 128 * 1024;
 /// Conversations told to a client in one frame.
 pub const CONVERSATIONS_PER_FRAME: usize = 64;
-/// `Fetch` and `Lookup` of one session that are not answered yet.
+/// Invitations that are not used: they lie in a row that every entry of the log writes.
+pub const INVITATIONS: usize = 64;
+/// An invitation is worth nothing after this time at the latest.
+pub const INVITATION_TIME: Duration = Duration::from_secs(365 * 86_400);
+/// Devices that a user is told of: the newest, and before the revoked ones; a frame holds more.
+pub const DEVICES_TOLD: usize = 1024;
+/// Requests of one session that are not answered yet.
 pub const REQUESTS: usize = 8;
 /// Bytes of bodies that all sessions of a server hold until they are committed.
 pub const HELD_BYTES: usize = 128 * 1024 * 1024;

@@ -5,6 +5,7 @@
     python3 rustchat_client.py --ca keys/cluster.crt --user carol --password-file pw \
         --register send bob < lines
     python3 rustchat_client.py --ca keys/cluster.crt --user bob --password-file pw tail --count 3
+    python3 rustchat_client.py --ca keys/cluster.crt --user carol --state carol.json tail
 
 It finds the leader over UDP, checks that it belongs to the cluster whose certificate it has,
 follows its redirect, registers or logs in, and then
@@ -85,6 +86,25 @@ def trust_in(args):
     return context
 
 
+def load_state(path):
+    """The device of an earlier run and its token; else a new one without."""
+    if path and os.path.exists(path):
+        with open(path, encoding="utf-8") as f:
+            kept = json.load(f)
+        return bytes.fromhex(kept["device"]), bytes.fromhex(kept["token"])
+    return secrets.token_bytes(16), b""
+
+
+def save_state(path, device, token):
+    """Keeps both for the next run, for this user's eyes alone: who has the token is the user."""
+    if not path:
+        return
+    new = path + ".new"
+    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as f:
+        json.dump({"device": device.hex(), "token": token.hex()}, f)
+    os.replace(new, path)
+
+
 class Connection:
     """Frames over TLS: four bytes of length, big-endian, then one protobuf message."""
 
@@ -121,7 +141,7 @@ class Chat:
     def __init__(self, pb, where, args, password):
         self.pb = pb
         self.trust = trust_in(args)
-        self.device = secrets.token_bytes(16)
+        self.device, self.token = load_state(args.state)
         self.names = {}
         self.conversations = {}
         self.early = []
@@ -145,12 +165,18 @@ class Chat:
         raise SystemExit("too many redirects")
 
     def _log_in(self, args, password):
-        if args.register:
+        if self.token:
+            self.conn.send(token=self.pb.Token(name=args.user, token=self.token))
+        elif password is None:
+            raise SystemExit("no token in %s: a password is needed" % args.state)
+        elif args.register:
             self.conn.send(register=self.pb.Register(name=args.user, password=password))
         else:
             self.conn.send(login=self.pb.Login(name=args.user, password=password))
         answer = self._until("authenticated")
         self.me = answer.user
+        if answer.token:
+            save_state(args.state, self.device, answer.token)
 
     def _until(self, wanted):
         """The next frame of one kind; what is pushed meanwhile is kept."""
@@ -242,7 +268,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--descriptors", default="rustchat.fds")
     parser.add_argument("--user", required=True)
-    parser.add_argument("--password-file", required=True)
+    parser.add_argument("--password-file", help="needed until --state has a token")
+    parser.add_argument("--state", metavar="FILE", help="keeps the device and its token")
     parser.add_argument("--register", action="store_true")
     parser.add_argument("--discovery-port", type=int, default=7100)
     parser.add_argument("--ask", action="append", help="address to ask instead of broadcasting")
@@ -256,8 +283,10 @@ def main():
     args = parser.parse_args()
 
     pb = load_messages(args.descriptors)
-    with open(args.password_file, encoding="utf-8") as f:
-        password = f.readline().rstrip("\r\n")
+    password = None
+    if args.password_file:
+        with open(args.password_file, encoding="utf-8") as f:
+            password = f.readline().rstrip("\r\n")
     if args.server:
         host, port = args.server.rsplit(":", 1)
         where = host, int(port)

@@ -148,7 +148,8 @@ async fn guess(
     })));
     let name = format!("guess{}", n % NAMES);
     let password = "a wrong password".to_owned();
-    let mut login = Some(ClientMsg::Login(Credentials { name, password }));
+    let (key, invite) = (None, String::new());
+    let mut login = Some(ClientMsg::Login(Credentials { name, password, key, invite }));
     writer.flush_all().await?;
     loop {
         let payload = reader.next().await?.ok_or(io::ErrorKind::UnexpectedEof);

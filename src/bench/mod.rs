@@ -68,7 +68,7 @@ fn client_config(finding: &Finding, name: String) -> ClientConfig {
     let password = Some(format!("bench-{name}-{:016x}", rand::random::<u64>()));
     ClientConfig {
         finding: finding.clone(),
-        account: Account { name, password, register: true },
+        account: Account { name, password, register: true, invite: None },
         state_dir: None,
         device: None,
     }

@@ -1,8 +1,9 @@
 //! Everything that can enter the log. A command carries all that apply needs:
 //! random values, hashes and times were made before it was proposed.
 
-use super::ids::{ClusterId, ConversationId, DeviceId, Group, UserId};
+use super::ids::{ChangeId, ClusterId, ConversationId, DeviceId, Group, LoginId, UserId};
 use super::message::Body;
+use super::write::{Invitation, Registration};
 use bytes::Bytes;
 
 /// A change that was proposed. Refused commands are entries too: a refusal is a value.
@@ -19,6 +20,16 @@ pub enum Command {
     Register(Register),
     /// Adds a device after its password was verified, or gives it a new token.
     AddDevice(AddDevice),
+    /// A login with the device's token: from now on this session speaks for the device.
+    Attach(Attach),
+    /// Revokes a device.
+    RemoveDevice(RemoveDevice),
+    /// Changes a password.
+    SetPassword(SetPassword),
+    /// Who may register from now on.
+    SetRegistration(Registration),
+    /// An invitation; one that is there already changes nothing, nor one too many.
+    Invite(Invitation),
     /// Messages of one device.
     Send(Send),
     /// Moves delivered and read marks forward; smaller values change nothing.
@@ -47,8 +58,12 @@ pub struct Register {
     pub device: DeviceId,
     /// BLAKE3 of the device's token.
     pub token_hash: [u8; 32],
-    /// Public key of the device; reserved, empty today.
+    /// Ed25519 public key of the device; empty where it has none.
     pub device_key: Bytes,
+    /// The login that this is.
+    pub session: LoginId,
+    /// BLAKE3 of the code of an invitation, if there is one: used up with the registration.
+    pub invite: Option<[u8; 32]>,
 }
 
 /// A device that logged in with the password.
@@ -60,8 +75,68 @@ pub struct AddDevice {
     pub device: DeviceId,
     /// BLAKE3 of its new token.
     pub token_hash: [u8; 32],
-    /// Public key of the device; reserved, empty today.
+    /// Ed25519 public key of the device; empty where it has none.
     pub device_key: Bytes,
+    /// The login that this is.
+    pub session: LoginId,
+    /// See [`Attach::after`].
+    pub after: u64,
+    /// How often the user's password had been changed when it was verified: by then an old one
+    /// proves nothing.
+    pub passwords: u64,
+}
+
+/// A login with a token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attach {
+    /// Which device.
+    pub device: DeviceId,
+    /// BLAKE3 of the token that was shown: it must be the device's still.
+    pub token_hash: [u8; 32],
+    /// The login that this is; repeating it changes nothing.
+    pub session: LoginId,
+    /// The device's epoch when this was proposed, 0 where it had none. Where another login came
+    /// between, this one is late and is refused: whoever still wants it proposes it anew.
+    pub after: u64,
+}
+
+/// A session that wants something, by the device that it speaks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Speaker {
+    /// The device.
+    pub device: DeviceId,
+    /// The epoch of its login.
+    pub epoch: u64,
+}
+
+/// Revokes a device: it stays known, its token is worth nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemoveDevice {
+    /// Whose device it must be.
+    pub user: UserId,
+    /// Which one.
+    pub device: DeviceId,
+    /// Who wants it: a session of a device of the same user.
+    pub by: Speaker,
+    /// Tells this change from every other one.
+    pub change: ChangeId,
+}
+
+/// Changes a password after the old one was verified.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetPassword {
+    /// Whose.
+    pub user: UserId,
+    /// Who wants it: a session of a device of this user.
+    pub by: Speaker,
+    /// See [`AddDevice::passwords`].
+    pub passwords: u64,
+    /// PHC string of Argon2id of the new one.
+    pub password_hash: String,
+    /// False: every other device of the user is revoked.
+    pub keep_devices: bool,
+    /// Tells this change from every other one.
+    pub change: ChangeId,
 }
 
 /// Where a message goes.
@@ -78,6 +153,9 @@ pub enum Target {
 pub struct Send {
     /// The device.
     pub device: DeviceId,
+    /// The epoch that its session was given at its login; 0 in what was written before there
+    /// were any, which is taken all the same.
+    pub epoch: u64,
     /// The group in which it counts.
     pub group: Group,
     /// Number of the first body, from 1.

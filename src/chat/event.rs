@@ -1,7 +1,7 @@
 //! What an applied entry means for the people who are connected here. Events
 //! are computed in apply, the same on every server, in log order.
 
-use super::ids::{ConversationId, DeviceId, Group, UserId};
+use super::ids::{ChangeId, ConversationId, DeviceId, Group, LoginId, UserId};
 use super::message::Run;
 use super::refusal::Refusal;
 
@@ -10,23 +10,41 @@ use super::refusal::Refusal;
 pub enum Event {
     /// The cluster has its id now.
     Founded,
-    /// A device may be used by this user: after a registration or a login.
-    DeviceReady {
+    /// A registration or a login: from now on this session alone speaks for the device.
+    Attached {
         /// The device.
         device: DeviceId,
         /// Its user.
         user: UserId,
-        /// The token it now has, as stored, so that a session knows its own request.
-        token_hash: [u8; 32],
+        /// The login, by which a session knows its own.
+        session: LoginId,
+        /// Sessions with a smaller one are over.
+        epoch: u64,
     },
     /// A registration or login was refused.
     DeviceRefused {
         /// The device that asked.
         device: DeviceId,
-        /// The token hash of the request.
-        token_hash: [u8; 32],
+        /// The login that was asked for.
+        session: LoginId,
         /// Why.
         refusal: Refusal,
+    },
+    /// A device is revoked: whoever is connected with it must go.
+    Revoked {
+        /// The device.
+        device: DeviceId,
+        /// The epoch that nobody was given.
+        epoch: u64,
+    },
+    /// What became of a change that a session asked for.
+    Changed {
+        /// The device of that session.
+        device: DeviceId,
+        /// Which change.
+        change: ChangeId,
+        /// Done, or why not.
+        result: Result<(), Refusal>,
     },
     /// A device's messages have an outcome.
     Outcome {

@@ -20,6 +20,15 @@ pub struct UserId {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DeviceId(pub [u8; 16]);
 
+/// One login of a device, on whatever server: 16 random bytes, made before it was proposed. All
+/// zero in what was written before logins had any.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LoginId(pub [u8; 16]);
+
+/// A change that somebody asked for: 16 random bytes, by which they know what became of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ChangeId(pub [u8; 16]);
+
 /// A Raft group. Only group 0 exists today.
 pub type Group = u16;
 
@@ -90,6 +99,12 @@ impl fmt::Display for DeviceId {
     }
 }
 
+impl fmt::Display for LoginId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        hex(f, &self.0)
+    }
+}
+
 impl fmt::Display for UserId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.cluster, self.number)
@@ -118,6 +133,14 @@ impl ClusterId {
 }
 
 impl DeviceId {
+    /// Reads 32 hexadecimal digits, as `Display` writes them.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        unhex(text).map(Self)
+    }
+}
+
+impl LoginId {
     /// Reads 32 hexadecimal digits, as `Display` writes them.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {

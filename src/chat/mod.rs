@@ -14,7 +14,9 @@ pub mod state;
 pub mod text;
 pub mod write;
 
+mod account;
 mod devices;
+mod invitations;
 mod marks;
 mod sends;
 

@@ -31,10 +31,20 @@ pub enum Refusal {
     WrongCluster,
     /// A message that is not allowed at this point of the protocol.
     Protocol,
+    /// Another login of the device came between: it may be proposed again.
+    Overtaken,
+    /// The user has no device with this id.
+    NoSuchDevice,
+    /// New users need an invitation.
+    InvitationNeeded,
+    /// The invitation is unknown, used or expired.
+    InvitationInvalid,
+    /// There are to be no new users.
+    RegistrationClosed,
 }
 
 impl Refusal {
-    const ALL: [(Self, u32, &'static str); 13] = [
+    const ALL: [(Self, u32, &'static str); 18] = [
         (Self::NameTaken, 1, "this name is taken"),
         (Self::NameInvalid, 2, "names are a–z, then a–z, 0–9, '.', '_' or '-', at most 32"),
         (Self::NoSuchUser, 3, "there is no such user"),
@@ -48,6 +58,15 @@ impl Refusal {
         (Self::Version, 11, "client and server have no protocol version in common"),
         (Self::WrongCluster, 12, "this server belongs to another cluster"),
         (Self::Protocol, 13, "a message that is not allowed here"),
+        (Self::Overtaken, 14, "another login of this device came between: try again"),
+        (Self::NoSuchDevice, 15, "there is no such device of yours"),
+        (
+            Self::InvitationNeeded,
+            16,
+            "new users need an invitation here: register with --invite CODE",
+        ),
+        (Self::InvitationInvalid, 17, "this invitation is unknown, used or expired"),
+        (Self::RegistrationClosed, 18, "there are to be no new users here"),
     ];
 
     /// The stable code, from 1.

@@ -1,9 +1,12 @@
 //! Random logs for tests, here and in `wire`: the same seed gives the same log.
 
-use super::command::{AddDevice, Advance, Command, Register, Send, Target};
-use super::ids::{ClusterId, ConversationId, DeviceId, UserId};
+use super::command::{
+    AddDevice, Advance, Attach, Command, Register, RemoveDevice, Send, SetPassword, Speaker, Target,
+};
+use super::ids::{ChangeId, ClusterId, ConversationId, DeviceId, LoginId, UserId};
 use super::message::{Body, KIND_TEXT};
 use super::state::State;
+use super::write::{Invitation, Registration};
 use crate::limits;
 use bytes::Bytes;
 use rand::rngs::StdRng;
@@ -71,21 +74,66 @@ pub(crate) fn user(number: u64) -> UserId {
 }
 
 fn command(rng: &mut StdRng, state: &State) -> Command {
-    match rng.random_range(0..20) {
+    match rng.random_range(0..28) {
         0..3 => Command::Register(register(rng)),
         3 => Command::AddDevice(AddDevice {
             user: user(rng.random_range(0..6)),
             device: device(rng.random_range(0..8)),
             token_hash: [rng.random_range(0..4); 32],
             device_key: Bytes::new(),
+            session: login(rng),
+            after: rng.random_range(0..3),
+            passwords: rng.random_range(0..2),
         }),
         4..7 => {
             let count = rng.random_range(0..5);
             Command::Marks((0..count).map(|_| advance(rng, state)).collect())
         }
         7 => Command::SetFormat(rng.random_range(0..3)),
+        8..10 => Command::Attach(attach(rng, state)),
+        10 => Command::RemoveDevice(RemoveDevice {
+            user: user(rng.random_range(0..6)),
+            device: device(rng.random_range(0..9)),
+            by: speaker(rng, state),
+            change: ChangeId([1; 16]),
+        }),
+        12 => Command::SetRegistration(
+            *[Registration::Open, Registration::Open, Registration::Invite, Registration::Closed]
+                .choose(rng)
+                .unwrap_or(&Registration::Open),
+        ),
+        13 => Command::Invite(Invitation {
+            code_hash: [rng.random_range(0..3); 32],
+            expires_at_ms: state.meta().last_at_ms + rng.random_range(0..9_000),
+        }),
+        11 => Command::SetPassword(SetPassword {
+            user: user(rng.random_range(0..6)),
+            by: speaker(rng, state),
+            passwords: rng.random_range(0..3),
+            password_hash: format!("$argon2id${}", rng.random_range(0..3)),
+            keep_devices: rng.random(),
+            change: ChangeId([2; 16]),
+        }),
         _ => Command::Send(send(rng, state)),
     }
+}
+
+fn speaker(rng: &mut StdRng, state: &State) -> Speaker {
+    let device = device(rng.random_range(0..9));
+    let epoch = state.device(device).map_or(0, |known| known.row.epoch);
+    Speaker { device, epoch: if rng.random_bool(0.8) { epoch } else { rng.random_range(0..4) } }
+}
+
+fn attach(rng: &mut StdRng, state: &State) -> Attach {
+    let device = device(rng.random_range(0..9));
+    let epoch = state.device(device).map_or(0, |known| known.row.epoch);
+    let after = if rng.random_bool(0.8) { epoch } else { rng.random_range(0..=epoch + 1) };
+    Attach { device, token_hash: [rng.random_range(0..3); 32], session: login(rng), after }
+}
+
+/// One of a few logins, so that some are repeated.
+fn login(rng: &mut StdRng) -> LoginId {
+    LoginId([rng.random_range(0..5); 16])
 }
 
 fn register(rng: &mut StdRng) -> Register {
@@ -94,7 +142,9 @@ fn register(rng: &mut StdRng) -> Register {
     let device = device(rng.random_range(0..8));
     let token_hash = [rng.random_range(0..2); 32];
     let password_hash = "$argon2id$".to_owned();
-    Register { name, password_hash, device, token_hash, device_key: Bytes::from_static(b"key") }
+    let (device_key, session) = (Bytes::from_static(b"key"), login(rng));
+    let invite = rng.random_bool(0.7).then(|| [rng.random_range(0..3); 32]);
+    Register { name, password_hash, device, token_hash, device_key, session, invite }
 }
 
 fn advance(rng: &mut StdRng, state: &State) -> Advance {
@@ -130,7 +180,10 @@ fn send(rng: &mut StdRng, state: &State) -> Send {
     let count = if rng.random_bool(0.05) { 90 } else { rng.random_range(0..6) };
     let confirmed = if rng.random_bool(0.3) { rng.random_range(0..=last + 1) } else { 0 };
     let bodies = (0..count).map(|_| body(rng)).collect();
-    Send { device, group, first_number, confirmed, to, bodies }
+    // Mostly by the session that speaks for the device, else one before or before there were any.
+    let epoch = state.device(device).map_or(0, |known| known.row.epoch);
+    let epoch = if rng.random_bool(0.8) { epoch } else { rng.random_range(0..=epoch + 1) };
+    Send { device, epoch, group, first_number, confirmed, to, bodies }
 }
 
 fn body(rng: &mut StdRng) -> Body {

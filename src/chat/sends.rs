@@ -21,6 +21,11 @@ impl State {
         let Some(known) = self.devices.get_mut(&device) else {
             return turn_away(changes, send, Refusal::UnknownDevice);
         };
+        if known.row.revoked || (send.epoch != 0 && send.epoch != known.row.epoch) {
+            // From a session that is over. Nothing is said of it: whoever holds the device now
+            // sends what is missing.
+            return;
+        }
         if group != ONLY_GROUP {
             return turn_away(changes, send, Refusal::Protocol);
         }

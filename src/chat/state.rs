@@ -39,6 +39,7 @@ pub struct State {
     pub(super) users: BTreeMap<UserId, User>,
     pub(super) names: BTreeMap<UserName, UserId>,
     pub(super) devices: BTreeMap<DeviceId, Device>,
+    pub(super) owned: BTreeMap<UserId, BTreeSet<DeviceId>>,
     pub(super) conversations: BTreeMap<ConversationId, Room>,
     pub(super) direct: BTreeMap<(UserId, UserId), ConversationId>,
     pub(super) memberships: BTreeMap<UserId, BTreeSet<ConversationId>>,
@@ -52,11 +53,17 @@ impl State {
         let at_ms = at_ms.max(self.meta.last_at_ms.saturating_add(1));
         self.meta.last_at_ms = at_ms;
         changes.meta = true;
+        self.expire_invitations(at_ms);
         for command in commands {
             match command {
                 Command::Found { cluster, name } => self.found(&mut changes, *cluster, name),
                 Command::Register(register) => self.register(&mut changes, at_ms, register),
                 Command::AddDevice(add) => self.add_device(&mut changes, at_ms, add),
+                Command::Attach(attach) => self.attach(&mut changes, at_ms, attach),
+                Command::RemoveDevice(remove) => self.remove_device(&mut changes, remove),
+                Command::SetPassword(set) => self.set_password(&mut changes, set),
+                Command::SetRegistration(registration) => self.meta.registration = *registration,
+                Command::Invite(invitation) => self.invite(at_ms, *invitation),
                 Command::Send(send) => self.send(&mut changes, at_ms, send),
                 Command::Marks(marks) => self.advance(&mut changes, marks),
                 Command::SetFormat(format) => {
@@ -78,6 +85,7 @@ impl State {
                 self.users.insert(user.id, user);
             }
             Write::Device(row) => {
+                self.owned.entry(row.user).or_default().insert(row.id);
                 self.devices.insert(row.id, Device { row, sent: BTreeMap::new() });
             }
             Write::Conversation(row) => self.add_conversation(row),
@@ -137,6 +145,12 @@ impl State {
     #[must_use]
     pub fn device(&self, id: DeviceId) -> Option<&Device> {
         self.devices.get(&id)
+    }
+
+    /// The devices of a user, in order of their ids.
+    pub fn devices_of(&self, user: UserId) -> impl Iterator<Item = &Device> {
+        let ids = self.owned.get(&user).into_iter().flatten();
+        ids.filter_map(|id| self.devices.get(id))
     }
 
     /// The conversation with this id, and its marks.

@@ -2,7 +2,7 @@
 //! and a node that starts loads it back. Rows say the whole value, so writing
 //! one twice is writing it once.
 
-use super::ids::{ClusterId, ConversationId, DeviceId, Group, UserId};
+use super::ids::{ClusterId, ConversationId, DeviceId, Group, LoginId, UserId};
 use super::message::Run;
 use super::name::UserName;
 use super::refusal::Refusal;
@@ -57,6 +57,31 @@ pub struct Meta {
     /// Ids that the cluster had before it was restored from a backup, oldest first; at most
     /// [`crate::limits::FORMER_CLUSTERS`].
     pub former: Vec<ClusterId>,
+    /// Who may register.
+    pub registration: Registration,
+    /// Those that are not used, in order of time; at most [`crate::limits::INVITATIONS`].
+    pub invitations: Vec<Invitation>,
+}
+
+/// Who may register.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Registration {
+    /// Anybody.
+    #[default]
+    Open,
+    /// Whoever has an invitation.
+    Invite,
+    /// Nobody.
+    Closed,
+}
+
+/// Lets one user register, once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Invitation {
+    /// BLAKE3 of its code.
+    pub code_hash: [u8; 32],
+    /// By the time of the log, in milliseconds of UNIX time: from then on it is worth nothing.
+    pub expires_at_ms: u64,
 }
 
 impl Meta {
@@ -84,6 +109,8 @@ pub struct User {
     pub password_hash: String,
     /// Milliseconds of UNIX time.
     pub registered_at_ms: u64,
+    /// How often the password was changed.
+    pub passwords: u64,
 }
 
 /// A device.
@@ -93,12 +120,21 @@ pub struct Device {
     pub id: DeviceId,
     /// Whose.
     pub user: UserId,
-    /// BLAKE3 of its token.
+    /// BLAKE3 of its token; zero while it is revoked.
     pub token_hash: [u8; 32],
-    /// Public key; reserved.
+    /// Ed25519 public key: with it, the token alone is not enough. Empty where it has none.
     pub key: Bytes,
     /// Milliseconds of UNIX time.
     pub added_at_ms: u64,
+    /// Rises by one with each login: only the session that was given this one speaks for the
+    /// device. 0 before the first.
+    pub epoch: u64,
+    /// The login that has it.
+    pub session: LoginId,
+    /// When that was, in milliseconds of UNIX time.
+    pub seen_at_ms: u64,
+    /// It may not log in, until it comes with the password.
+    pub revoked: bool,
 }
 
 /// What a conversation is.

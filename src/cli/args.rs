@@ -1,10 +1,13 @@
 //! What can be typed, as clap reads it. It must not know what the commands do.
 
+use super::account::args::{DevicesArgs, LogoutArgs, PasswdArgs};
 use super::backup::args::BackupArgs;
 use super::config::ConfigArgs;
 use super::keys::KeysArgs;
 use super::manual::{CompletionsArgs, ManArgs};
-use super::operate::args::{DrainArgs, HealthArgs, LeaderArgs, MemberArgs};
+use super::operate::args::{
+    DrainArgs, HealthArgs, InviteArgs, LeaderArgs, MemberArgs, RegistrationArgs,
+};
 use super::recover::args::RecoverArgs;
 use super::setting_args::{AFTER_HELP, SettingArgs};
 use crate::config::units::duration;
@@ -31,6 +34,12 @@ pub enum Command {
     Serve(Box<ServeArgs>),
     /// Chat: on the screen, or with --send and --tail without one
     Chat(ChatArgs),
+    /// List your devices, or revoke one
+    Devices(DevicesArgs),
+    /// Revoke this device and remove what it kept here
+    Logout(LogoutArgs),
+    /// Change your password; all other devices are logged out
+    Passwd(PasswdArgs),
     /// Watch the servers and their elections, every half second
     Dash(DashArgs),
     /// Print what every server says about itself
@@ -45,6 +54,10 @@ pub enum Command {
     Drain(DrainArgs),
     /// Take a drained server back
     Undrain(DrainArgs),
+    /// Who may register: anybody, whoever has an invitation, or nobody
+    Registration(RegistrationArgs),
+    /// Print the code of an invitation, with which one new user may register
+    Invite(InviteArgs),
     /// Print what happened: elections, members, disks and links, as all servers tell it
     Events(EventsArgs),
     /// Three servers on this machine and a chat to try; removed on exit unless --keep
@@ -104,6 +117,9 @@ pub struct ConnectArgs {
     /// Register the user first if the name is new
     #[arg(long)]
     pub register: bool,
+    /// The invitation to register with, where new users need one
+    #[arg(long, value_name = "CODE", env = "RUSTCHAT_INVITE", hide_env_values = true)]
+    pub invite: Option<String>,
     /// Where devices and unsent messages are kept [default: the user's state directory]
     #[arg(long, value_name = "DIR", env = "RUSTCHAT_STATE")]
     pub state: Option<PathBuf>,

@@ -30,9 +30,10 @@ pub fn client_config(args: &ConnectArgs) -> Result<ClientConfig, Failure> {
         .map_err(|why| Failure::usage(format!("--user {name:?}: {why}")))?
         .to_string();
     let password = args.password_file.as_deref().map(password_from).transpose()?;
+    let invite = args.invite.clone();
     Ok(ClientConfig {
         finding: finding(args, home)?,
-        account: Account { name, password, register: args.register },
+        account: Account { name, password, register: args.register, invite },
         state_dir: Some(state_dir(args)?),
         device: None,
     })
@@ -131,7 +132,11 @@ pub async fn ask_about(
     }
 }
 
-fn password_from(file: &Path) -> Result<String, Failure> {
+/// The first line of a file.
+///
+/// # Errors
+/// It cannot be read, or is empty.
+pub fn password_from(file: &Path) -> Result<String, Failure> {
     let text = std::fs::read_to_string(file)
         .map_err(|why| Failure::config(format!("password file {}: {why}", file.display())))?;
     match text.lines().next() {
@@ -146,22 +151,34 @@ fn password_from(file: &Path) -> Result<String, Failure> {
 /// Asks for the password of a user on the terminal, twice if it is a new one.
 ///
 /// # Errors
-/// There is no terminal, it cannot be read, or the two passwords differ.
+/// See [`ask`].
 pub async fn ask_password(account: &mut Account) -> Result<(), Failure> {
+    let question = format!("Password of {}: ", account.name);
+    let password = ask(question, account.register.then_some("Once more: ")).await?;
+    account.password = Some(password);
+    Ok(())
+}
+
+/// Asks for a password on the terminal; with `again`, a second time, and both must be the same.
+///
+/// # Errors
+/// There is no terminal, it cannot be read, or the two passwords differ.
+pub async fn ask(question: String, again: Option<&'static str>) -> Result<String, Failure> {
     // Standard input may carry the messages to send; the question goes to the terminal itself.
     if !(io::stdin().is_terminal() || io::stderr().is_terminal()) {
         let text = "a password is needed: use --password-file, or a terminal";
         return Err(Failure::text(Kind::Auth, text));
     }
-    let (name, new) = (account.name.clone(), account.register);
     let asked = tokio::task::spawn_blocking(move || {
-        let password = rpassword::prompt_password(format!("Password of {name}: "))?;
-        let same = !new || rpassword::prompt_password("Once more: ")? == password;
+        let password = rpassword::prompt_password(question)?;
+        let same = match again {
+            Some(again) => rpassword::prompt_password(again)? == password,
+            None => true,
+        };
         io::Result::Ok(same.then_some(password))
     });
     let password = asked.await.map_err(io::Error::other)??;
-    account.password = Some(password.ok_or_else(|| Failure::usage("the two passwords differ"))?);
-    Ok(())
+    password.ok_or_else(|| Failure::usage("the two passwords differ"))
 }
 
 impl TargetArgs {

@@ -2,6 +2,7 @@
 //! ([`outcome`]) and the commands that are too small for a module of their own.
 //! It wires the parts together and must not do their work.
 
+pub mod account;
 pub mod args;
 pub mod config;
 pub mod connect;
@@ -48,6 +49,9 @@ pub fn run(command: Command) -> Outcome {
         Command::Chat(args) if args.send.is_some() => wait_for(send::run(&args)),
         Command::Chat(args) if args.tail.is_some() => wait_for(tail::run(&args)),
         Command::Chat(args) => wait_for(chat::run(&args)),
+        Command::Devices(args) => wait_for(account::devices(&args)),
+        Command::Logout(args) => wait_for(account::logout(&args)),
+        Command::Passwd(args) => wait_for(account::passwd(&args)),
         Command::Status(args) => wait_for(status::run(&args)),
         Command::Events(args) => wait_for(events::run(&args)),
         Command::Dash(args) => wait_for(dash::run(&args)),
@@ -59,6 +63,8 @@ pub fn run(command: Command) -> Outcome {
         Command::Drain(args) => wait_for(operate::drain(&args, true)),
         Command::Undrain(args) => wait_for(operate::drain(&args, false)),
         Command::Keys(args) => keys::run(&args.command),
+        Command::Registration(args) => wait_for(operate::registration(&args)),
+        Command::Invite(args) => wait_for(operate::invite(&args)),
         Command::Proto => proto::run(),
         Command::Store(args) => store::run(&args.command),
         Command::Config(args) => config::run(&args.command),

@@ -1,13 +1,14 @@
 //! A device: a directory of one user on this machine, held by one process at a
-//! time. It has the device's id, its token, its outbox and what `--tail` has
+//! time. It has the device's id, its token, its key, its outbox and what `--tail` has
 //! printed. It must not know connections or what the token proves.
 //!
 //! ```text
 //! <state>/<user>/known.json         the cluster used last, and its servers
-//! <state>/<user>/devices/<n>/       lock  device.json  token  outbox  have.json
+//! <state>/<user>/devices/<n>/       lock  device.json  token  key  outbox  have.json
 //! ```
 
 use super::ClientError;
+use super::key::DeviceKey;
 use super::outbox::Outbox;
 use crate::chat::ids::{ClusterId, ConversationId, DeviceId};
 use crate::limits;
@@ -29,9 +30,15 @@ pub struct Device {
     pub generation: Option<u64>,
     /// What proves who it is.
     pub token: Option<Bytes>,
+    /// Its key pair; none where one could not be made.
+    pub key: Option<DeviceKey>,
     /// Highest seq that was printed, per conversation.
     pub have: BTreeMap<ConversationId, u64>,
     place: Option<Place>,
+    /// The directory goes when the device is released.
+    doomed: bool,
+    /// Why it did not.
+    left: Option<io::Error>,
 }
 
 /// The directory; dropping it frees the lock.
@@ -40,6 +47,19 @@ struct Place {
     dir: PathBuf,
     #[expect(dead_code, reason = "holds the lock")]
     lock: File,
+}
+
+/// A device of this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Its directory.
+    pub dir: PathBuf,
+    /// A process has it; nothing else is known then.
+    pub held: bool,
+    /// It has a token.
+    pub known: bool,
+    /// Messages without an outcome.
+    pub unsent: u64,
 }
 
 /// The cluster that the user used last, kept for the next process.
@@ -73,8 +93,11 @@ impl Device {
             cluster: None,
             generation: None,
             token: None,
+            key: DeviceKey::generate().ok(),
             have: BTreeMap::new(),
             place: None,
+            doomed: false,
+            left: None,
         };
         (device, Outbox::memory(id.is_none()))
     }
@@ -134,8 +157,11 @@ impl Device {
             generation: identity.as_ref().and_then(|i| i.generation),
             cluster: identity.and_then(|i| ClusterId::parse(&i.cluster?)),
             token: read_token(&dir.join("token"))?,
+            key: Some(read_key(&dir.join("key"))?),
             have: read_have(&dir.join("have.json"))?,
             place: Some(Place { dir: dir.to_path_buf(), lock }),
+            doomed: false,
+            left: None,
         };
         let outbox = dir.join("outbox");
         if id.is_none() {
@@ -166,11 +192,21 @@ impl Device {
     /// The files cannot be written.
     pub fn renew(&mut self) -> io::Result<()> {
         self.id = random();
+        self.renew_key()?;
         self.cluster = None;
         self.generation = None;
         self.set_token(None)?;
         self.save_have(BTreeMap::new())?;
         self.save_identity(None)
+    }
+
+    fn renew_key(&mut self) -> io::Result<()> {
+        let key = DeviceKey::generate()?;
+        if let Some(place) = &self.place {
+            replace(&place.dir.join("key"), key.kept(), Keep::Synced)?;
+        }
+        self.key = Some(key);
+        Ok(())
     }
 
     /// Keeps the token, readable for this user alone, or forgets it.
@@ -204,7 +240,58 @@ impl Device {
 
     /// Lets another process take the device.
     pub fn release(&mut self) {
-        self.place = None;
+        // The lock is held until its files are gone.
+        if let Some(place) = self.place.take()
+            && self.doomed
+        {
+            self.left = fs::remove_dir_all(&place.dir).err();
+        }
+    }
+
+    /// Whether its directory goes when it is released.
+    pub const fn doom(&mut self, doomed: bool) {
+        self.doomed = doomed;
+    }
+
+    /// Why its directory is there still, although it was to go.
+    #[must_use]
+    pub const fn left(&self) -> Option<&io::Error> {
+        self.left.as_ref()
+    }
+
+    /// Removes a device that nobody holds.
+    ///
+    /// # Errors
+    /// Somebody holds it, or it cannot be removed.
+    pub fn remove(dir: &Path) -> Result<(), ClientError> {
+        let failed = |why: String| ClientError::State(format!("{}: {why}", dir.display()));
+        let found = Self::open(dir, None).map_err(|why| failed(why.to_string()))?;
+        let (mut device, _) = found.ok_or_else(|| failed("it is in use".to_owned()))?;
+        device.doom(true);
+        device.release();
+        device.left().map_or(Ok(()), |why| Err(failed(why.to_string())))
+    }
+
+    /// The devices of `user` below `state`, without taking any.
+    ///
+    /// # Errors
+    /// The directories cannot be read.
+    pub fn look(state: &Path, user: &str) -> Result<Vec<Found>, ClientError> {
+        let devices = state.join(user).join("devices");
+        let failed = |why: io::Error| ClientError::State(format!("{}: {why}", devices.display()));
+        let mut all = Vec::new();
+        let dirs = (1..=limits::DEVICES).map(|n| devices.join(n.to_string()));
+        for dir in dirs.filter(|dir| dir.is_dir()) {
+            let found = Self::open(&dir, None).map_err(failed)?;
+            all.push(match found {
+                None => Found { dir, held: true, known: true, unsent: 0 },
+                Some((device, outbox)) => {
+                    let (known, unsent) = (device.token.is_some(), outbox.pending());
+                    Found { dir, held: false, known, unsent }
+                }
+            });
+        }
+        Ok(all)
     }
 
     fn save_identity(&self, cluster_name: Option<&str>) -> io::Result<()> {
@@ -258,6 +345,16 @@ fn read_token(path: &Path) -> io::Result<Option<Bytes>> {
     let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
     let token: Option<Vec<u8>> = digits.chunks(2).map(byte).collect();
     Ok(token.filter(|t| !t.is_empty()).map(Bytes::from))
+}
+
+/// The key that is kept, else a new one, which is kept before anybody hears of it.
+fn read_key(path: &Path) -> io::Result<DeviceKey> {
+    if let Some(key) = read(path)?.and_then(|kept| DeviceKey::read(&kept)) {
+        return Ok(key);
+    }
+    let key = DeviceKey::generate()?;
+    replace(path, key.kept(), Keep::Synced)?;
+    Ok(key)
 }
 
 fn read_have(path: &Path) -> io::Result<BTreeMap<ConversationId, u64>> {

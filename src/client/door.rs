@@ -1,6 +1,7 @@
 //! From the hello to the login: which cluster this is, and who the client is. A
 //! part of the session; it must not know what comes after.
 
+use super::key::DeviceKey;
 use super::session::{Known, Output, Phase, Session};
 use super::{ClientError, ClientEvent};
 use crate::chat::refusal::Refusal;
@@ -62,6 +63,7 @@ impl Session {
         self.cluster_name.clone_from(&welcome.cluster_name);
         self.generation = welcome.generation;
         self.seat = welcome.seat;
+        self.challenge = welcome.challenge;
         let known = Known {
             cluster: welcome.cluster,
             name: welcome.cluster_name,
@@ -99,10 +101,15 @@ impl Session {
         let credentials = |password: &String| Credentials {
             name: account.name.clone(),
             password: password.clone(),
+            key: self.identity.key.as_ref().map(DeviceKey::public),
+            invite: account.invite.clone().filter(|_| account.register).unwrap_or_default(),
         };
         let message = match (&self.identity.token, &account.password) {
             (Some(token), _) => {
-                ClientMsg::Token { name: account.name.clone(), token: token.clone() }
+                let own = &self.identity;
+                let sign = |key: &DeviceKey| key.sign(self.cluster, own.device, &self.challenge);
+                let signature = own.key.as_ref().map(sign).unwrap_or_default();
+                ClientMsg::Token { name: account.name.clone(), token: token.clone(), signature }
             }
             (None, Some(password)) if account.register => {
                 ClientMsg::Register(credentials(password))

@@ -71,6 +71,7 @@ impl Driver {
             account: config.account,
             device: device.id,
             token: device.token.clone(),
+            key: device.key.clone(),
             cluster: device.cluster,
             generation: device.generation,
             done: shared.outbox().done(),
@@ -366,7 +367,7 @@ impl Driver {
     fn renew(&mut self) -> Result<(), ClientError> {
         let mut device = self.shared.device();
         device.renew().map_err(state_failed)?;
-        self.session.renewed(device.id);
+        self.session.renewed(device.id, device.key.clone());
         drop(device);
         self.shared.outbox().restart().map_err(outbox_failed)?;
         self.seeker.bound = None;
@@ -378,7 +379,7 @@ impl Driver {
     fn renew_keeping(&mut self) -> Result<(), ClientError> {
         let mut device = self.shared.device();
         device.renew().map_err(state_failed)?;
-        self.session.renewed_keeping(device.id);
+        self.session.renewed_keeping(device.id, device.key.clone());
         drop(device);
         self.shared.outbox().renumber(0).map_err(outbox_failed)?;
         self.find();

@@ -5,9 +5,9 @@ use super::device::{Device, Known};
 use super::driver::Driver;
 use super::find::Seeker;
 use super::outbox::Outbox;
-use super::requests::{Answer, Question};
+use super::requests::{Answer, NewPassword, Question};
 use super::security::Pins;
-use super::{ClientConfig, ClientError, ClientEvent, FoundUser};
+use super::{ClientConfig, ClientError, ClientEvent, DeviceInfo, FoundUser};
 use crate::chat::command::Target;
 use crate::chat::ids::{ClusterId, ConversationId, DeviceId};
 use crate::chat::message::{Body, Run};
@@ -175,8 +175,36 @@ impl Client {
     pub async fn lookup(&self, name: &str) -> Result<FoundUser, ClientError> {
         match self.ask(Question::Lookup(name.to_owned())).await? {
             Answer::Found(user) => Ok(user),
-            Answer::History(_) => Err(ClientError::Refused(Refusal::Protocol)),
+            _ => Err(ClientError::Refused(Refusal::Protocol)),
         }
+    }
+
+    /// The user's devices, those in use first.
+    ///
+    /// # Errors
+    /// No answer in time, or the client has ended.
+    pub async fn devices(&self) -> Result<Vec<DeviceInfo>, ClientError> {
+        match self.ask(Question::Devices).await? {
+            Answer::Devices(devices) => Ok(devices),
+            _ => Err(ClientError::Refused(Refusal::Protocol)),
+        }
+    }
+
+    /// Revokes a device of the user: its token is worth nothing any more. Where it is this one, the
+    /// client ends soon afterwards.
+    ///
+    /// # Errors
+    /// The user has no such device, no answer in time, or the client has ended.
+    pub async fn revoke(&self, device: DeviceId) -> Result<(), ClientError> {
+        self.ask(Question::Revoke(device)).await.map(drop)
+    }
+
+    /// Changes the user's password.
+    ///
+    /// # Errors
+    /// The old one is wrong, no answer in time, or the client has ended.
+    pub async fn change_password(&self, wanted: NewPassword) -> Result<(), ClientError> {
+        self.ask(Question::ChangePassword(wanted)).await.map(drop)
     }
 
     /// The messages `from..=to` of a conversation; `current` makes it a quorum read.
@@ -192,7 +220,7 @@ impl Client {
     ) -> Result<Vec<Run>, ClientError> {
         match self.ask(Question::History { conversation, from, to, current }).await? {
             Answer::History(runs) => Ok(runs),
-            Answer::Found(_) => Err(ClientError::Refused(Refusal::Protocol)),
+            _ => Err(ClientError::Refused(Refusal::Protocol)),
         }
     }
 
@@ -284,6 +312,25 @@ impl Client {
     pub async fn reconnect(&self) {
         self.shared.reconnect.store(true, Ordering::Relaxed);
         self.shared.wake.notify_one();
+    }
+
+    /// Revokes this device, ends the client and removes the device's directory.
+    ///
+    /// # Errors
+    /// It is not known to be revoked: then all stays as it is, but for the client, which ends. Or
+    /// the directory cannot be removed.
+    pub async fn log_out(self) -> Result<(), ClientError> {
+        let shared = self.shared.clone();
+        // Before: the server ends the session with the answer.
+        shared.device().doom(true);
+        let revoked = self.revoke(self.device()).await;
+        if revoked.is_err() {
+            shared.device().doom(false);
+        }
+        self.close().await;
+        revoked?;
+        let left = shared.device().left().map(ToString::to_string);
+        left.map_or(Ok(()), |why| Err(ClientError::State(why)))
     }
 
     /// Ends the client; its device is free afterwards.

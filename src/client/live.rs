@@ -32,6 +32,8 @@ impl Session {
             }
             message @ (ServerMsg::Found { .. }
             | ServerMsg::History { .. }
+            | ServerMsg::Devices { .. }
+            | ServerMsg::Done { .. }
             | ServerMsg::Refused { .. }) => self.on_answer(now, message),
             _ => {}
         }

@@ -3,6 +3,7 @@
 //! servers or Raft.
 
 pub mod device;
+pub mod key;
 pub mod outbox;
 pub mod security;
 pub mod session;
@@ -28,9 +29,10 @@ mod sends;
 mod tests;
 
 pub use crate::wire::message::{
-    ClusterState, ConversationInfo, MarkEntry, Member, ServerAddress, Status,
+    ClusterState, ConversationInfo, DeviceInfo, MarkEntry, Member, ServerAddress, Status,
 };
 pub use handle::Client;
+pub use requests::NewPassword;
 
 use crate::chat::command::Target;
 use crate::chat::ids::{ConversationId, DeviceId, MessageId, UserId};
@@ -66,6 +68,8 @@ pub struct Account {
     pub password: Option<String>,
     /// Register the user if it is new.
     pub register: bool,
+    /// The code of an invitation, for servers that want one from new users.
+    pub invite: Option<String>,
 }
 
 /// What a client needs to start.

@@ -4,10 +4,10 @@
 
 use super::inbox::Missing;
 use super::{ClientError, FoundUser};
-use crate::chat::ids::ConversationId;
+use crate::chat::ids::{ConversationId, DeviceId};
 use crate::chat::message::Run;
 use crate::chat::refusal::Refusal;
-use crate::wire::message::{ClientMsg, Fetch, ServerMsg};
+use crate::wire::message::{ChangePassword, ClientMsg, DeviceInfo, Fetch, ServerMsg};
 use std::collections::{BTreeMap, VecDeque};
 
 /// Questions that are with the server at a time; a server takes no more of one client.
@@ -23,6 +23,12 @@ const LOST_MS: u64 = 10_000;
 pub enum Question {
     /// Who has this name?
     Lookup(String),
+    /// Which devices does the user have?
+    Devices,
+    /// Revoke one of them.
+    Revoke(DeviceId),
+    /// Another password.
+    ChangePassword(NewPassword),
     /// The messages of a conversation, both seqs included.
     History {
         /// Where.
@@ -36,6 +42,23 @@ pub enum Question {
     },
 }
 
+/// Another password for the old one.
+#[derive(Clone, PartialEq, Eq)]
+pub struct NewPassword {
+    /// Never logged.
+    pub old: String,
+    /// Never logged.
+    pub new: String,
+    /// False: every other device of the user is revoked.
+    pub keep_devices: bool,
+}
+
+impl std::fmt::Debug for NewPassword {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "NewPassword(keep {})", self.keep_devices)
+    }
+}
+
 /// What became of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
@@ -43,6 +66,10 @@ pub enum Answer {
     Found(FoundUser),
     /// In order of seq.
     History(Vec<Run>),
+    /// As the server lists them.
+    Devices(Vec<DeviceInfo>),
+    /// It is committed.
+    Done,
 }
 
 /// Something that an answer brought.
@@ -153,6 +180,14 @@ impl Requests {
                 let found = FoundUser { user, name, conversation };
                 reply(asked.asker, Ok(Answer::Found(found)))
             }
+            ServerMsg::Devices { request, devices } => {
+                let (_, asked) = self.in_flight.remove(&request)?;
+                reply(asked.asker, Ok(Answer::Devices(devices)))
+            }
+            ServerMsg::Done { request } => {
+                let (_, asked) = self.in_flight.remove(&request)?;
+                reply(asked.asker, Ok(Answer::Done))
+            }
             ServerMsg::History { request, to, runs, .. } => self.page(request, to, runs),
             ServerMsg::Refused { request, refusal, .. } => {
                 let (_, asked) = self.in_flight.remove(&request)?;
@@ -201,6 +236,14 @@ fn reply(asker: Asker, result: Result<Answer, ClientError>) -> Option<Reply> {
 fn frame(request: u32, question: &Question) -> ClientMsg {
     match question {
         Question::Lookup(name) => ClientMsg::Lookup { request, name: name.clone() },
+        Question::Devices => ClientMsg::Devices { request },
+        Question::Revoke(device) => ClientMsg::Revoke { request, device: *device },
+        Question::ChangePassword(p) => ClientMsg::ChangePassword(ChangePassword {
+            request,
+            old: p.old.clone(),
+            new: p.new.clone(),
+            keep_devices: p.keep_devices,
+        }),
         Question::History { conversation, from, to, current } => ClientMsg::Fetch(Fetch {
             request,
             conversation: *conversation,

@@ -4,6 +4,7 @@
 //! sockets, files, clocks or how servers are found.
 
 use super::inbox::Inbox;
+use super::key::DeviceKey;
 use super::marks::Marks;
 use super::pulse::{Beat, Pulse};
 use super::requests::{Answer, Question, Requests};
@@ -12,7 +13,7 @@ use super::{Account, ClientError, ClientEvent, Outgoing};
 use crate::chat::ids::{ClusterId, ConversationId, DeviceId, Position, UserId};
 use crate::chat::message::Run;
 use crate::limits;
-use crate::wire::message::{ClientMsg, Cursor, ServerAddress, ServerMsg};
+use crate::wire::message::{Challenge, ClientMsg, Cursor, ServerAddress, ServerMsg};
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -84,6 +85,8 @@ pub struct Identity {
     pub device: DeviceId,
     /// Its token.
     pub token: Option<Bytes>,
+    /// Its key, if it has one.
+    pub key: Option<DeviceKey>,
     /// The cluster that knows it.
     pub cluster: Option<ClusterId>,
     /// In which generation of it the device was last used; `None`: in the first one.
@@ -121,6 +124,8 @@ pub struct Session {
     pub(super) cluster: ClusterId,
     pub(super) cluster_name: String,
     pub(super) generation: u64,
+    /// What the server wants signed.
+    pub(super) challenge: Challenge,
     /// Set until messages flow in another generation, or restored cluster, than before: the
     /// latter is true.
     pub(super) began: Option<bool>,
@@ -158,6 +163,7 @@ impl Session {
             cluster: ClusterId::default(),
             cluster_name: String::new(),
             generation: 0,
+            challenge: Challenge::default(),
             began: None,
             news: None,
             user: UserId::default(),
@@ -394,8 +400,9 @@ impl Session {
     }
 
     /// Everything of another cluster is forgotten; only before the first time live.
-    pub fn renewed(&mut self, device: DeviceId) {
+    pub fn renewed(&mut self, device: DeviceId, key: Option<DeviceKey>) {
         self.identity.device = device;
+        self.identity.key = key;
         self.identity.token = None;
         self.identity.cluster = None;
         self.identity.generation = None;
@@ -406,9 +413,9 @@ impl Session {
     }
 
     /// The same, with the own messages that have no outcome.
-    pub fn renewed_keeping(&mut self, device: DeviceId) {
+    pub fn renewed_keeping(&mut self, device: DeviceId, key: Option<DeviceKey>) {
         let sends = self.sends.renumbered(0);
-        self.renewed(device);
+        self.renewed(device, key);
         self.sends = sends;
         self.event(ClientEvent::Renumbered(self.sends.pending()));
     }

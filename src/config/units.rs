@@ -11,7 +11,7 @@ fn parts(text: &str) -> Option<(f64, &str)> {
     Some((number.parse().ok()?, unit.trim()))
 }
 
-/// Reads `2s`, `500ms`, `1m`, `2h` or a number of seconds.
+/// Reads `2s`, `500ms`, `1m`, `2h`, `7d` or a number of seconds.
 ///
 /// # Errors
 /// Says how a time is written.
@@ -23,6 +23,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         "s" | "" => number,
         "m" | "min" => number * 60.0,
         "h" => number * 3600.0,
+        "d" => number * 86_400.0,
         _ => return Err(wrong()),
     };
     Duration::try_from_secs_f64(seconds).map_err(|_| wrong())

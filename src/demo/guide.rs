@@ -29,7 +29,7 @@ pub async fn welcome(
 ) -> anyhow::Result<()> {
     let password = Some(format!("{:032x}", rand::random::<u128>()));
     let config = ClientConfig {
-        account: Account { name: guide.into(), password, register: true },
+        account: Account { name: guide.into(), password, register: true, invite: None },
         state_dir: None,
         device: None,
         finding: like.finding.clone(),

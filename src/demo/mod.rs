@@ -122,7 +122,12 @@ fn client_config(servers: &Servers, user: &str) -> anyhow::Result<ClientConfig> 
             ask: vec![SocketAddr::from(([127, 255, 255, 255], servers.discovery))],
             security: Security::of(servers.key),
         },
-        account: Account { name: user.into(), password: Some(password), register: true },
+        account: Account {
+            name: user.into(),
+            password: Some(password),
+            register: true,
+            invite: None,
+        },
         state_dir: Some(servers.dir().join("state")),
         device: None,
     })

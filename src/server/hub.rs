@@ -2,6 +2,9 @@
 //! takes nothing is marked "behind" and catches up from the state and the store.
 //! It must not know sockets, the chat's rules or how anything is encoded.
 
+#[cfg(test)]
+mod tests;
+
 use crate::chat::event::Event;
 use crate::chat::ids::{ConversationId, DeviceId, UserId};
 use crate::limits;
@@ -19,8 +22,12 @@ pub type SessionId = u64;
 pub enum Audience {
     /// The session of this device.
     Device(DeviceId),
-    /// The session that waits for this token.
-    Token([u8; 32]),
+    /// Those that are logging in as this device.
+    Arriving(DeviceId),
+    /// The same, of which one is let in with this epoch; older sessions of the device are over.
+    Attached(DeviceId, u64),
+    /// Nobody: the device's sessions are over, those too that come in with a smaller epoch.
+    Revoked(DeviceId, u64),
     /// The sessions of these users.
     Users(Arc<[UserId]>),
 }
@@ -63,6 +70,7 @@ pub struct Delivery {
 struct Flags {
     behind: AtomicBool,
     replaced: AtomicBool,
+    revoked: AtomicBool,
     /// Bytes of pushes in the queue.
     queued: AtomicUsize,
     wake: Notify,
@@ -73,7 +81,10 @@ struct Entry {
     flags: Arc<Flags>,
     device: Option<DeviceId>,
     user: Option<UserId>,
-    token: Option<[u8; 32]>,
+    /// Its own, once it is in.
+    epoch: Option<u64>,
+    /// The highest that its device was given since it asked.
+    newest: u64,
 }
 
 #[derive(Default)]
@@ -82,7 +93,8 @@ struct Tables {
     sessions: BTreeMap<SessionId, Entry>,
     users: BTreeMap<UserId, BTreeSet<SessionId>>,
     devices: BTreeMap<DeviceId, SessionId>,
-    tokens: BTreeMap<[u8; 32], SessionId>,
+    /// Those that are logging in.
+    arriving: BTreeMap<DeviceId, BTreeSet<SessionId>>,
 }
 
 /// The sessions of this server. Cheap to clone.
@@ -113,7 +125,8 @@ impl Hub {
             flags: Arc::clone(&flags),
             device: None,
             user: None,
-            token: None,
+            epoch: None,
+            newest: 0,
         };
         tables.sessions.insert(id, entry);
         drop(tables);
@@ -129,7 +142,7 @@ impl Hub {
     /// Tells what an entry did, to those it is for. Must be called in log order, after the
     /// entry can be seen in the state and the store.
     pub fn publish(&self, index: u64, notes: Vec<(Audience, Note)>) {
-        let tables = self.lock();
+        let mut tables = self.lock();
         let mut told: BTreeMap<SessionId, Vec<Note>> = BTreeMap::new();
         for (audience, note) in notes {
             match audience {
@@ -138,11 +151,18 @@ impl Hub {
                         told.entry(*id).or_default().push(note);
                     }
                 }
-                Audience::Token(token) => {
-                    if let Some(id) = tables.tokens.get(&token) {
-                        told.entry(*id).or_default().push(note);
+                Audience::Arriving(device) => {
+                    for id in tables.arriving.get(&device).into_iter().flatten() {
+                        told.entry(*id).or_default().push(note.clone());
                     }
                 }
+                Audience::Attached(device, epoch) => {
+                    tables.fence(device, epoch);
+                    for id in tables.arriving.get(&device).into_iter().flatten() {
+                        told.entry(*id).or_default().push(note.clone());
+                    }
+                }
+                Audience::Revoked(device, epoch) => tables.revoke(device, epoch),
                 Audience::Users(users) => {
                     let sessions = users.iter().filter_map(|user| tables.users.get(user));
                     for id in sessions.flatten() {
@@ -179,9 +199,6 @@ impl Hub {
 
 impl Tables {
     fn forget(&mut self, id: SessionId, entry: &Entry) {
-        if let Some(token) = entry.token {
-            self.tokens.remove(&token);
-        }
         if let Some(user) = entry.user
             && let Some(sessions) = self.users.get_mut(&user)
         {
@@ -190,15 +207,55 @@ impl Tables {
                 self.users.remove(&user);
             }
         }
-        if let Some(device) = entry.device
-            && self.devices.get(&device) == Some(&id)
-        {
-            self.devices.remove(&device);
+        if let Some(device) = entry.device {
+            self.arrived(device, id);
+            if self.devices.get(&device) == Some(&id) {
+                self.devices.remove(&device);
+            }
+        }
+    }
+
+    /// The session is not logging in any more.
+    fn arrived(&mut self, device: DeviceId, id: SessionId) {
+        if let Some(arriving) = self.arriving.get_mut(&device) {
+            arriving.remove(&id);
+            if arriving.is_empty() {
+                self.arriving.remove(&device);
+            }
+        }
+    }
+
+    /// The device's session is over.
+    fn revoke(&mut self, device: DeviceId, epoch: u64) {
+        if let Some(entry) = self.devices.get(&device).and_then(|id| self.sessions.get(id)) {
+            entry.flags.revoked.store(true, Ordering::Release);
+            entry.flags.wake.notify_one();
+        }
+        self.fence(device, epoch);
+    }
+
+    /// The device was given this epoch: sessions with a smaller one are over, those that come in
+    /// with one later too.
+    fn fence(&mut self, device: DeviceId, epoch: u64) {
+        let arriving = self.arriving.get(&device).into_iter().flatten();
+        for id in arriving.chain(self.devices.get(&device)) {
+            if let Some(entry) = self.sessions.get_mut(id) {
+                entry.newest = entry.newest.max(epoch);
+                entry.look();
+            }
         }
     }
 }
 
 impl Entry {
+    /// Ends the session if a newer one speaks for its device.
+    fn look(&self) {
+        if self.epoch.is_some_and(|own| own < self.newest) {
+            self.flags.replaced.store(true, Ordering::Release);
+            self.flags.wake.notify_one();
+        }
+    }
+
     fn tell(&self, index: u64, mut notes: Vec<Note>) {
         if self.flags.behind.load(Ordering::Acquire) {
             return;
@@ -229,31 +286,41 @@ impl Entry {
 const QUEUE: usize = limits::SESSION_QUEUE_BYTES;
 
 impl Mailbox {
-    /// Events about this token go to this session from now on, and about no earlier one.
-    pub fn await_token(&self, token: [u8; 32]) {
+    /// The session is logging in as this device: what becomes of its logins is told to it.
+    pub fn arrive(&self, device: DeviceId) {
         let mut tables = self.hub.lock();
         let Some(entry) = tables.sessions.get_mut(&self.id) else { return };
-        let before = entry.token.replace(token);
-        if let Some(before) = before {
-            tables.tokens.remove(&before);
+        if entry.epoch.is_some() {
+            return;
         }
-        tables.tokens.insert(token, self.id);
+        entry.device = Some(device);
+        tables.arriving.entry(device).or_default().insert(self.id);
     }
 
-    /// The session is this user's device from now on; an older one of the device must close.
-    pub fn join(&self, user: UserId, device: DeviceId) {
-        let mut tables = self.hub.lock();
+    /// The session is this user's device from now on, with this epoch; an older one of the
+    /// device must close. So must this one, where a newer one came while it was let in.
+    pub fn join(&self, user: UserId, device: DeviceId, epoch: u64) {
+        let mut guard = self.hub.lock();
+        let tables = &mut *guard;
+        let there = tables.devices.get(&device).filter(|id| **id != self.id);
+        let there = there.and_then(|id| tables.sessions.get(id)).and_then(|other| other.epoch);
         let Some(entry) = tables.sessions.get_mut(&self.id) else { return };
         entry.user = Some(user);
         entry.device = Some(device);
-        if let Some(token) = entry.token.take() {
-            tables.tokens.remove(&token);
-        }
+        entry.epoch = Some(epoch);
+        entry.newest = entry.newest.max(epoch).max(there.unwrap_or(0));
+        entry.look();
+        let newest = entry.newest;
+        tables.arrived(device, self.id);
         tables.users.entry(user).or_default().insert(self.id);
-        let older = tables.devices.insert(device, self.id).filter(|id| *id != self.id);
-        if let Some(older) = older.and_then(|id| tables.sessions.get(&id)) {
-            older.flags.replaced.store(true, Ordering::Release);
-            older.flags.wake.notify_one();
+        if newest > epoch {
+            return;
+        }
+        if let Some(older) = tables.devices.insert(device, self.id)
+            && let Some(older) = tables.sessions.get_mut(&older)
+        {
+            older.newest = older.newest.max(epoch);
+            older.look();
         }
     }
 
@@ -291,6 +358,12 @@ impl Mailbox {
         self.flags.replaced.load(Ordering::Acquire)
     }
 
+    /// True when the device was revoked.
+    #[must_use]
+    pub fn revoked(&self) -> bool {
+        self.flags.revoked.load(Ordering::Acquire)
+    }
+
     fn taken(&self, delivery: &Delivery) {
         let bytes = delivery.notes.iter().map(|note| match note {
             Note::Posted(Posted { push: Some(push), .. }) => push.len(),
@@ -303,91 +376,5 @@ impl Mailbox {
 impl Drop for Mailbox {
     fn drop(&mut self) {
         self.hub.leave(self.id);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const USER: UserId = UserId { cluster: crate::chat::ids::ClusterId([1; 16]), number: 1 };
-
-    fn posted(seq: u64, push: usize) -> Vec<(Audience, Note)> {
-        let note = Note::Posted(Posted {
-            conversation: ConversationId(1),
-            first_seq: seq,
-            last_seq: seq,
-            only: Some(DeviceId([9; 16])),
-            push: Some(Bytes::from(vec![0; push])),
-        });
-        vec![(Audience::Users(vec![USER].into()), note)]
-    }
-
-    fn member(hub: &Hub, device: u8) -> Mailbox {
-        let mailbox = hub.attach();
-        mailbox.join(USER, DeviceId([device; 16]));
-        mailbox
-    }
-
-    #[test]
-    fn a_full_session_is_behind_and_nobody_else_notices() {
-        let hub = Hub::default();
-        let (mut fast, mut slow) = (member(&hub, 1), member(&hub, 2));
-        for seq in 1..=2 * limits::SESSION_EVENTS as u64 {
-            hub.publish(seq, posted(seq, 10));
-            assert_eq!(fast.try_next().unwrap().index, seq);
-            assert!(!fast.take_behind());
-        }
-        assert!(!slow.take_behind(), "what is queued comes first");
-        let queued: Vec<u64> = std::iter::from_fn(|| slow.try_next()).map(|d| d.index).collect();
-        assert_eq!(queued, (1..=limits::SESSION_EVENTS as u64).collect::<Vec<_>>());
-        assert!(slow.take_behind());
-        assert!(!slow.take_behind(), "only once");
-        hub.publish(500, posted(500, 10));
-        assert_eq!(slow.try_next().unwrap().index, 500);
-    }
-
-    #[test]
-    fn pushes_that_wait_take_bounded_memory() {
-        let hub = Hub::default();
-        let mut slow = member(&hub, 1);
-        for seq in 1..=20 {
-            hub.publish(seq, posted(seq, limits::SESSION_QUEUE_BYTES / 4));
-        }
-        let pushes = |mailbox: &mut Mailbox| {
-            let notes = std::iter::from_fn(|| mailbox.try_next()).flat_map(|d| d.notes);
-            notes.filter(|n| matches!(n, Note::Posted(Posted { push: Some(_), .. }))).count()
-        };
-        assert_eq!(pushes(&mut slow), 4);
-        assert!(!slow.take_behind(), "the others are known, only without their bytes");
-        hub.publish(21, posted(21, 3 * limits::SESSION_QUEUE_BYTES));
-        assert_eq!(pushes(&mut slow), 1, "one always fits");
-    }
-
-    #[test]
-    fn a_newer_connection_of_a_device_takes_over() {
-        let hub = Hub::default();
-        let older = member(&hub, 1);
-        let mut newer = member(&hub, 1);
-        assert!(older.replaced() && !newer.replaced());
-        assert_eq!(hub.logged_in(), 1);
-        drop(older);
-        assert_eq!(hub.logged_in(), 1);
-        let event = Note::Event(Event::Opened { conversation: ConversationId(1) });
-        hub.publish(1, vec![(Audience::Device(DeviceId([1; 16])), event)]);
-        assert_eq!(newer.try_next().unwrap().index, 1);
-        drop(newer);
-        assert_eq!(hub.logged_in(), 0);
-        let tables = hub.lock();
-        assert!(tables.sessions.is_empty() && tables.users.is_empty());
-    }
-
-    #[test]
-    fn own_messages_are_told_without_their_bytes() {
-        let hub = Hub::default();
-        let mut own = member(&hub, 9);
-        hub.publish(1, posted(1, 10));
-        let delivery = own.try_next().unwrap();
-        assert!(matches!(&delivery.notes[..], [Note::Posted(Posted { push: None, .. })]));
     }
 }

@@ -95,7 +95,7 @@ impl Marks {
 mod tests {
     use super::*;
     use crate::chat::command::{Command, Register, Send, Target};
-    use crate::chat::ids::{ClusterId, DeviceId};
+    use crate::chat::ids::{ClusterId, DeviceId, LoginId};
     use crate::chat::message::Body;
     use crate::chat::state::State;
     use bytes::Bytes;
@@ -113,10 +113,13 @@ mod tests {
                 device: DeviceId([device; 16]),
                 token_hash: [device; 32],
                 device_key: Bytes::new(),
+                session: LoginId::default(),
+                invite: None,
             })
         };
         let send = Command::Send(Send {
             device: DeviceId([1; 16]),
+            epoch: 0,
             group: 0,
             first_number: 1,
             confirmed: 0,

@@ -3,7 +3,7 @@
 
 use super::placement::Place;
 use super::replica::StateReader;
-use super::session::{self, Answer, PageWanted, Query, Trouble};
+use super::session::{self, Answer, NewPassword, PageWanted, Proven, Query, Trouble};
 use super::shared::{Shared, lock};
 use super::status;
 use crate::chat::event::Outcome;
@@ -11,9 +11,10 @@ use crate::chat::ids::{DeviceId, UserId};
 use crate::chat::message::Run;
 use crate::chat::name::UserName;
 use crate::chat::refusal::Refusal;
+use crate::chat::write::User;
 use crate::limits;
 use crate::store::{Store, StoreError};
-use crate::wire::message::{Fetch, OutcomeRun, ServerMsg};
+use crate::wire::message::{ChangePassword, Fetch, OutcomeRun, ServerMsg};
 use crate::wire::{WireError, client, stored};
 use bytes::Bytes;
 use std::net::IpAddr;
@@ -37,6 +38,11 @@ pub async fn answer(shared: Arc<Shared>, peer: IpAddr, query: Query) -> Answer {
         Query::Hash(password) => Answer::Hashed(hash(&shared, peer, password).await),
         Query::Verify { name, password } => {
             Answer::Verified(verify(&shared, peer, &name, password).await)
+        }
+        Query::NewPassword { user, wanted } => {
+            let (request, keep_devices) = (wanted.request, wanted.keep_devices);
+            let result = new_password(&shared, peer, user, wanted).await;
+            Answer::NewPassword { request, keep_devices, result }
         }
         Query::Barrier => Answer::Barrier(barrier(&shared).await),
         Query::Applied(index) => Answer::Applied(shared.node.wait_applied(index, CATCH_UP).await),
@@ -93,26 +99,68 @@ async fn verify(
     peer: IpAddr,
     name: &UserName,
     password: String,
-) -> Result<Option<(UserId, [u8; 32])>, Trouble> {
-    let wait = lock(&shared.throttle).wait(name.as_str(), peer, Instant::now());
-    if let Some(wait) = wait {
-        return Err(Trouble::Busy(u32::try_from(wait.as_millis()).unwrap_or(u32::MAX)));
-    }
+) -> Result<Option<Proven>, Trouble> {
+    may_try(shared, peer, name)?;
     barrier(shared).await?;
-    let known = shared
-        .setup
-        .state
-        .read(|r| r.state.user_named(name).map(|user| (user.id, user.password_hash.clone())));
-    let (user, hash) = known.unzip();
-    let right = shared.passwords.verify(peer, password, hash).await;
-    let right = right.map_err(|_| Trouble::Busy(FULL_MS))?;
+    let known = shared.setup.state.read(|r| r.state.user_named(name).cloned());
+    let hash = known.as_ref().map(|user| user.password_hash.clone());
+    let right = is_right(shared, peer, password, hash).await?;
+    note(shared, peer, name, right);
+    let proven =
+        |user: User| Proven { user: user.id, passwords: user.passwords, token: rand::random() };
+    Ok(known.filter(|_| right).map(proven))
+}
+
+/// Whether this pair may try a password now.
+fn may_try(shared: &Shared, peer: IpAddr, name: &UserName) -> Result<(), Trouble> {
+    match lock(&shared.throttle).wait(name.as_str(), peer, Instant::now()) {
+        Some(wait) => Err(Trouble::Busy(u32::try_from(wait.as_millis()).unwrap_or(u32::MAX))),
+        None => Ok(()),
+    }
+}
+
+async fn is_right(
+    shared: &Shared,
+    peer: IpAddr,
+    password: String,
+    hash: Option<String>,
+) -> Result<bool, Trouble> {
+    shared.passwords.verify(peer, password, hash).await.map_err(|_| Trouble::Busy(FULL_MS))
+}
+
+fn note(shared: &Shared, peer: IpAddr, name: &UserName, right: bool) {
     let mut throttle = lock(&shared.throttle);
     if right {
         throttle.passed(name.as_str(), peer);
     } else {
         throttle.failed(name.as_str(), peer, Instant::now());
     }
-    Ok(user.filter(|_| right).map(|user| (user, rand::random())))
+}
+
+/// As with a login, tries cost time. Where the old password is wrong and the new one is right, the
+/// answer to the first request was lost.
+async fn new_password(
+    shared: &Shared,
+    peer: IpAddr,
+    user: UserId,
+    wanted: ChangePassword,
+) -> Result<NewPassword, Trouble> {
+    barrier(shared).await?;
+    let known = shared.setup.state.read(|r| r.state.user(user).cloned()).ok_or(Trouble::Failed)?;
+    may_try(shared, peer, &known.name)?;
+    let hash = || Some(known.password_hash.clone());
+    let right = is_right(shared, peer, wanted.old, hash()).await?;
+    let there = !right && is_right(shared, peer, wanted.new.clone(), hash()).await?;
+    note(shared, peer, &known.name, right || there);
+    if there {
+        return Ok(NewPassword::There);
+    }
+    if !right {
+        return Ok(NewPassword::Wrong);
+    }
+    let password_hash = shared.passwords.hash(peer, wanted.new).await;
+    let password_hash = password_hash.map_err(|_| Trouble::Busy(FULL_MS))?;
+    Ok(NewPassword::Hashed { passwords: known.passwords, password_hash })
 }
 
 /// The messages from the store, each value as a push, and the last seq they cover.

@@ -204,10 +204,11 @@ fn audiences(state: &State, events: Vec<Event>, notes: &mut Vec<(Audience, Note)
     for event in events {
         let audience = match &event {
             Event::Founded => continue,
-            Event::DeviceReady { token_hash, .. } | Event::DeviceRefused { token_hash, .. } => {
-                Audience::Token(*token_hash)
-            }
-            Event::Outcome { device, .. }
+            Event::Attached { device, epoch, .. } => Audience::Attached(*device, *epoch),
+            Event::DeviceRefused { device, .. } => Audience::Arriving(*device),
+            Event::Revoked { device, epoch } => Audience::Revoked(*device, *epoch),
+            Event::Changed { device, .. }
+            | Event::Outcome { device, .. }
             | Event::Repeated { device, .. }
             | Event::Expected { device, .. } => Audience::Device(*device),
             Event::Opened { conversation }

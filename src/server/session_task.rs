@@ -65,7 +65,7 @@ pub async fn serve(shared: Arc<Shared>, stream: Stream, peer: SocketAddr, permit
     let now = Instant::now();
     let cluster = cluster_state(&shared.status());
     let driver = Driver {
-        session: Session::new(shared.current_setup(), cluster, now),
+        session: Session::new(shared.current_setup(), cluster, rand::random(), now),
         mailbox: shared.hub.attach(),
         questions: FuturesUnordered::new(),
         closing: false,
@@ -183,6 +183,9 @@ impl Driver {
     }
 
     fn look_at_flags(&mut self) {
+        if self.mailbox.revoked() {
+            self.session.on_revoked();
+        }
         if self.mailbox.replaced() {
             self.session.on_replaced();
         }
@@ -306,9 +309,9 @@ impl Driver {
                         let answer = queries::answer(shared, self.peer.ip(), query);
                         self.questions.push(Box::pin(answer));
                     }
-                    Output::Await(token) => self.mailbox.await_token(token),
-                    Output::Join { user, device } => {
-                        self.mailbox.join(user, device);
+                    Output::Arrive(device) => self.mailbox.arrive(device),
+                    Output::Join { user, device, epoch } => {
+                        self.mailbox.join(user, device, epoch);
                         self.reader.set_limit(limits::FRAME_CLIENT);
                         drop(self.permits.before_login.take());
                     }

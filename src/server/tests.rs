@@ -17,6 +17,7 @@ use crate::wire::conn::{Reader, Writer, frames};
 use crate::wire::message::{
     ClientMsg, Credentials, Cursor, Fetch, Hello, MarkEntry, Purpose, Ready, SendRun, ServerMsg,
 };
+use crate::wire::stored;
 use bytes::Bytes;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -142,7 +143,8 @@ async fn welcomed(server: &Running, device: u8) -> Wire {
 }
 
 fn credentials(name: &str, password: &str) -> Credentials {
-    Credentials { name: name.to_owned(), password: password.to_owned() }
+    let (name, password) = (name.to_owned(), password.to_owned());
+    Credentials { name, password, ..Credentials::default() }
 }
 
 async fn authenticated(wire: &mut Wire) -> (UserId, Bytes) {
@@ -216,7 +218,7 @@ async fn two_people_talk_and_every_repeat_is_answered_alike() {
     assert_eq!(marks, [MarkEntry { user: Some(bob_id), ..mark }]);
     // With her token, on a new connection, which takes the older one's place.
     let mut again = welcomed(&server, 1).await;
-    again.say(&ClientMsg::Token { name: "alice".to_owned(), token }).await;
+    again.say(&ClientMsg::Token { name: "alice".to_owned(), token, signature: Bytes::new() }).await;
     authenticated(&mut again).await;
     assert_eq!(resumed(&mut again).await.sends, [(0, 2)]);
     alice.find(|m| matches!(m, ServerMsg::GoAway { .. }).then_some(())).await;
@@ -320,4 +322,23 @@ async fn strangers_have_short_frames_and_everybody_is_told_of_the_end() {
     server.stop().await;
     alice.find(|m| matches!(m, ServerMsg::GoAway { .. }).then_some(())).await;
     assert_eq!(alice.hear().await, None);
+}
+
+#[tokio::test]
+async fn tokens_are_in_no_row() {
+    let store: Arc<dyn Store> = Arc::new(Memory::new(1));
+    let server = launch(config(6, 1, 1, Arc::clone(&store))).await;
+    let (_alice, _, registered_token) = registered(&server, "alice", 1).await;
+    let mut other = welcomed(&server, 2).await;
+    other.say(&ClientMsg::Login(credentials("alice", "secret"))).await;
+    let (_, login_token) = authenticated(&mut other).await;
+    assert_eq!((registered_token.len(), login_token.len()), (32, 32));
+    let rows = store.load().await.unwrap();
+    let rows: Vec<_> = rows.iter().flat_map(|write| stored::rows(1, write)).collect();
+    let holds = |bytes: &[u8]| rows.iter().any(|row| row.value.windows(32).any(|w| w == bytes));
+    for token in [registered_token, login_token] {
+        assert!(holds(blake3::hash(&token).as_bytes()), "its hash is how it is known");
+        assert!(!holds(&token));
+    }
+    server.stop().await;
 }

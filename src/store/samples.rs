@@ -3,7 +3,7 @@
 use super::record::{LogEntry, LogId, Mark, Row};
 use super::{Store, StoreError};
 use crate::chat::command::{Advance, Command, Register, Send, Target};
-use crate::chat::ids::{ClusterId, ConversationId, DeviceId};
+use crate::chat::ids::{ClusterId, ConversationId, DeviceId, LoginId};
 use crate::chat::message::Body;
 use crate::chat::state::State;
 use crate::chat::write::Write;
@@ -71,6 +71,8 @@ impl Sample {
                 device: device(user),
                 token_hash: [user; 32],
                 device_key: Bytes::new(),
+                session: LoginId([user; 16]),
+                invite: None,
             })
         };
         let cluster = Command::Found { cluster: ClusterId([1; 16]), name: "west".to_owned() };
@@ -101,6 +103,7 @@ impl Sample {
         let bodies: Vec<Body> = texts.iter().map(|text| Body::text(*text)).collect();
         Command::Send(Send {
             device: device(1),
+            epoch: 1,
             group: 0,
             first_number: self.number + 1,
             confirmed: self.number,

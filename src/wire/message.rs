@@ -25,6 +25,8 @@ pub enum ClientMsg {
         name: String,
         /// As given in `Authenticated`.
         token: Bytes,
+        /// See [`super::proof`]; empty where the device has no key.
+        signature: Bytes,
     },
     /// Starts the flow of messages.
     Resume {
@@ -51,6 +53,20 @@ pub enum ClientMsg {
         /// Folded name.
         name: String,
     },
+    /// Asks for the user's devices.
+    Devices {
+        /// Comes back in the answer.
+        request: u32,
+    },
+    /// Revokes a device of the user.
+    Revoke {
+        /// Comes back in the answer.
+        request: u32,
+        /// Which one.
+        device: DeviceId,
+    },
+    /// Changes the user's password.
+    ChangePassword(ChangePassword),
     /// Asks for a `Pong` with the same token.
     Ping(u64),
 }
@@ -66,7 +82,7 @@ pub enum ServerMsg {
     Where(Where),
     /// The node's own statement.
     Status(Box<Status>),
-    /// A refusal: of the login (`request` 0) or of a `Fetch` or `Lookup`.
+    /// A refusal: of the login (`request` 0) or of what was asked for inside.
     Refused {
         /// Of the request, else 0.
         request: u32,
@@ -123,6 +139,18 @@ pub enum ServerMsg {
         /// The direct conversation with them, if there is one.
         conversation: Option<ConversationId>,
     },
+    /// Answer to `Devices`.
+    Devices {
+        /// Of the `Devices`.
+        request: u32,
+        /// Those in use first, then the revoked ones, each part by when it was seen last.
+        devices: Vec<DeviceInfo>,
+    },
+    /// What was asked for is committed.
+    Done {
+        /// Of the `Revoke` or the `ChangePassword`.
+        request: u32,
+    },
     /// The server cannot take more now.
     Busy {
         /// Milliseconds.
@@ -175,19 +203,62 @@ pub struct Hello {
     pub events_after: Option<u64>,
 }
 
+/// An Ed25519 public key.
+pub type PublicKey = [u8; 32];
+/// What a server wants signed: other random bytes on each connection.
+pub type Challenge = [u8; 32];
+
 /// Name and password.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Credentials {
     /// The user's name as typed; the server folds it.
     pub name: String,
     /// Never logged.
     pub password: String,
+    /// The device's public key, if it has one: from now on its token alone is not enough.
+    pub key: Option<PublicKey>,
+    /// With a registration: the code of an invitation; empty: none.
+    pub invite: String,
 }
 
 impl std::fmt::Debug for Credentials {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Credentials({:?})", self.name)
     }
+}
+
+/// A new password for the old one.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ChangePassword {
+    /// Comes back in the answer.
+    pub request: u32,
+    /// Never logged.
+    pub old: String,
+    /// Never logged.
+    pub new: String,
+    /// False: every other device of the user is revoked.
+    pub keep_devices: bool,
+}
+
+impl std::fmt::Debug for ChangePassword {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ChangePassword({}, keep {})", self.request, self.keep_devices)
+    }
+}
+
+/// A device as its user sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeviceInfo {
+    /// Which one.
+    pub id: DeviceId,
+    /// Its first login, in milliseconds of UNIX time.
+    pub added_at_ms: u64,
+    /// Its latest login, in milliseconds of UNIX time; 0 where none was noted.
+    pub seen_at_ms: u64,
+    /// It may not log in with its token.
+    pub revoked: bool,
+    /// The one that asks.
+    pub own: bool,
 }
 
 /// A server as others reach it.
@@ -252,6 +323,8 @@ pub struct Welcome {
     pub began_ms: u64,
     /// Ids that the cluster had before it was restored from a backup.
     pub former: Vec<ClusterId>,
+    /// To be signed with a token.
+    pub challenge: Challenge,
 }
 
 /// Who leads, and whether a majority is there.

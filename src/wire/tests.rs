@@ -140,7 +140,7 @@ fn bodies_are_not_copied() {
     let bodies = vec![Body { kind: 1, data, refers_to: None }];
     let to = Target::Conversation(ConversationId(1));
     let device = DeviceId::default();
-    let send = Send { device, group: 0, first_number: 1, confirmed: 0, to, bodies };
+    let send = Send { device, epoch: 0, group: 0, first_number: 1, confirmed: 0, to, bodies };
     let encoded = encode_command(&Command::Send(send));
     let inside = encoded.as_ptr_range();
     let Ok(Command::Send(send)) = decode_command(encoded.clone()) else { panic!() };

@@ -12,6 +12,7 @@ over_every_store! {
     a_resend_after_the_leader_died_with_its_answer_stands_once,
     a_gap_in_the_numbers_is_answered_with_the_number_that_is_expected,
     messages_sent_while_leaders_die_arrive_once_and_in_order,
+    the_newer_of_two_connections_speaks_for_the_device_wherever_they_are,
 }
 
 /// The leader commits and dies before the sender hears of it; the sender, who cannot know,
@@ -134,4 +135,34 @@ fn history(raw: &mut Raw, conversation: rustchat::chat::ids::ConversationId) -> 
     });
     let bodies = runs.iter().flat_map(|run| &run.bodies);
     bodies.map(|body| String::from_utf8(body.data.to_vec()).unwrap()).collect()
+}
+
+/// One device, connected to two servers: the older connection is told to go, and what it still
+/// sends stands nowhere. What it had not heard the outcome of is sent again, and stands once.
+fn the_newer_of_two_connections_speaks_for_the_device_wherever_they_are(stores: Stores) {
+    let cluster = stores.start(3);
+    let leader = cluster.leader().seat;
+    let others: Vec<u32> = cluster.seats().into_iter().filter(|seat| *seat != leader).collect();
+    let device = DeviceId([3; 16]);
+    let mut older = Raw::connect(cluster.address(others[0]), device);
+    older.register("alice", "a password of alice");
+    older.resume(vec![]);
+    let me = Target::User(older.user);
+    older.say(me, 1, &["one", "two"]);
+
+    let mut newer = Raw::connect(cluster.address(others[1]), device);
+    newer.token_login("alice", older.token.clone());
+    let (_, ready) = newer.resume(vec![]);
+    let text = older.until("the older connection is told to go", |message| match message {
+        ServerMsg::GoAway { text, .. } => Some(text),
+        _ => None,
+    });
+    assert!(text.contains("connected again"), "{text}");
+    older.say(me, ready.sends[0].1 + 1, &["from the older one"]);
+    assert!(older.try_receive().is_err(), "nothing more is said to it");
+
+    newer.say(me, 1, &["one", "two", "three"]);
+    let place = committed(&newer.ack(3), 3);
+    assert_eq!(history(&mut newer, place.0), ["one", "two", "three"]);
+    cluster.same_state();
 }

@@ -1,6 +1,7 @@
 //! The protocol is usable from another language: the example client talks with ours.
 
 use crate::harness::{Cluster, Person, program, texts};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
@@ -22,6 +23,7 @@ fn client(cluster: &Cluster, who: &Person, descriptors: &Path, words: &[&str]) -
     command.arg("--descriptors").arg(descriptors);
     command.args(["--user", &who.name, "--password-file"]);
     command.arg(who.home().join("password"));
+    command.arg("--state").arg(who.home().join("device.json"));
     command.args(["--discovery-port", &cluster.discovery().to_string()]);
     command.args(["--ask", "127.255.255.255"]);
     command.arg("--ca").arg(cluster.home().join("keys/cluster.crt")).args(words);
@@ -62,6 +64,12 @@ fn a_client_in_python_talks_with_ours() {
     let heard: Vec<_> = heard.iter().map(|said| (said.from.as_str(), said.text.as_str())).collect();
     assert_eq!(heard, [("carol", "one"), ("carol", "two")]);
 
+    // The second time it is the same device, and needs no password.
+    let kept = carol.home().join("device.json");
+    let mode = std::fs::metadata(&kept).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600, "the token is for its user alone");
+    let carol = carol.with_password("forgotten\n");
+    let before = std::fs::read(&kept).unwrap();
     alice.send("carol", &["three", "four"]);
     let got = output(client(&cluster, &carol, &descriptors, &["tail", "--count", "2"]), "");
     let (out, err) = texts(&got);
@@ -72,7 +80,7 @@ fn a_client_in_python_talks_with_ours() {
         .map(|said| said["text"].as_str().unwrap().to_owned())
         .collect();
     assert_eq!(texts, ["three", "four"]);
-
+    assert_eq!(std::fs::read(&kept).unwrap(), before, "the device and its token stay");
     // Servers that another authority vouches for are told nothing.
     let other = cluster.home().join("other");
     rustchat::tls::make_keys(&other, "test", std::time::SystemTime::now()).unwrap();

@@ -226,7 +226,15 @@ fn guess(from: Ipv4Addr, to: SocketAddr, enough: &AtomicBool, counts: &[AtomicUs
         let Ok(mut raw) = Raw::over(stream, DeviceId([9; 16])) else { continue };
         raw.hello(true);
         let (name, password) = (format!("guess{n}"), "guessed".to_owned());
-        if raw.try_send(&ClientMsg::Login(Credentials { name, password })).is_err() {
+        if raw
+            .try_send(&ClientMsg::Login(Credentials {
+                name,
+                password,
+                key: None,
+                invite: String::new(),
+            }))
+            .is_err()
+        {
             continue;
         }
         while let Ok(said) = raw.try_receive() {

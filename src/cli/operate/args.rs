@@ -138,6 +138,51 @@ pub struct DrainArgs {
     pub order: OrderArgs,
 }
 
+/// `rustchat registration`.
+#[derive(Clone, Debug, Args)]
+pub struct RegistrationArgs {
+    /// Who may register from now on
+    #[arg(value_enum)]
+    pub policy: PolicyName,
+    /// Where it goes.
+    #[command(flatten)]
+    pub admin: AdminArgs,
+}
+
+/// Who may register.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum PolicyName {
+    /// Anybody
+    Open,
+    /// Whoever has an invitation
+    Invite,
+    /// Nobody
+    Closed,
+}
+
+impl PolicyName {
+    /// As servers read it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Invite => "invite",
+            Self::Closed => "closed",
+        }
+    }
+}
+
+/// `rustchat invite`.
+#[derive(Clone, Debug, Args)]
+pub struct InviteArgs {
+    /// How long it is valid: 90m, 12h, 7d
+    #[arg(long, value_name = "TIME", default_value = "7d", value_parser = duration)]
+    pub valid: Duration,
+    /// Where it goes.
+    #[command(flatten)]
+    pub admin: AdminArgs,
+}
+
 /// `rustchat health`.
 #[derive(Clone, Debug, Args)]
 pub struct HealthArgs {

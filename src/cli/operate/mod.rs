@@ -5,8 +5,10 @@
 pub mod args;
 
 mod http;
+mod registration;
 mod show;
 
+pub use registration::{invite, registration};
 pub use show::{health, leader_show, member_list};
 
 use super::connect::{nodes_file, targets};
@@ -108,7 +110,11 @@ pub async fn order(how: &OrderArgs, mut wanted: Value) -> Outcome {
     if let Some(wanted) = wanted.as_object_mut() {
         wanted.insert("dry_run".to_owned(), how.dry_run.into());
     }
-    match give(&how.admin, &wanted).await? {
+    tell(give(&how.admin, &wanted).await?)
+}
+
+fn tell(answer: Answer) -> Outcome {
+    match answer {
         Answer::Done(text) => {
             say(&text)?;
             Ok(End::Done)
@@ -136,9 +142,17 @@ pub enum Answer {
 /// # Errors
 /// A `nodes.conf` with mistakes.
 pub async fn give(admin: &AdminArgs, wanted: &Value) -> Result<Answer, Failure> {
+    give_to("/v1/orders", admin, wanted).await
+}
+
+/// Posts what is wanted to a path of the first server that takes orders.
+///
+/// # Errors
+/// A `nodes.conf` with mistakes.
+async fn give_to(path: &str, admin: &AdminArgs, wanted: &Value) -> Result<Answer, Failure> {
     let mut why = Vec::new();
     for address in addresses(admin)? {
-        match http::post(&address, "/v1/orders", wanted).await {
+        match http::post(&address, path, wanted).await {
             Ok(answer) => return Ok(read(&answer)),
             // Nothing was sent: another one can take it.
             Err(http::Error::Connect(error)) => why.push(format!("{address}: {error}")),

@@ -45,10 +45,11 @@ fn what_a_device_knows_is_there_for_the_next_process_and_for_nobody_else() {
     device.set_token(Some(Bytes::from_static(b"\x00secret\xff"))).unwrap();
     device.bind(ClusterId([7; 16]), 1, "west").unwrap();
     device.save_have(BTreeMap::from([(ConversationId(0x1f), 12)])).unwrap();
-    let id = device.id;
+    let (id, key) = (device.id, device.key.as_ref().unwrap().public());
     drop(device);
     let (device, _) = take(Some("west"));
     assert_eq!(device.id, id);
+    assert_eq!(device.key.as_ref().unwrap().public(), key);
     assert_eq!(device.token.as_deref(), Some(&b"\x00secret\xff"[..]));
     assert_eq!(device.cluster, Some(ClusterId([7; 16])));
     assert_eq!(device.have, BTreeMap::from([(ConversationId(0x1f), 12)]));
@@ -57,11 +58,15 @@ fn what_a_device_knows_is_there_for_the_next_process_and_for_nobody_else() {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        let token = state.path().join("alice/devices/1/token");
-        assert_eq!(std::fs::metadata(token).unwrap().permissions().mode() & 0o777, 0o600);
+        for file in ["token", "key"] {
+            let file = state.path().join("alice/devices/1").join(file);
+            assert_eq!(std::fs::metadata(file).unwrap().permissions().mode() & 0o777, 0o600);
+        }
     }
     let (mut device, _) = take(Some("west"));
+    let key = device.key.as_ref().unwrap().public();
     device.renew().unwrap();
+    assert_ne!(device.key.as_ref().unwrap().public(), key, "another device, another key");
     drop(device);
     let (device, _) = take(None);
     assert!(device.id != id && device.token.is_none() && device.have.is_empty());

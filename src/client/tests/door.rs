@@ -16,9 +16,10 @@ const TOKEN: Bytes = Bytes::from_static(b"token");
 fn identity(token: Option<Bytes>, password: Option<&str>, register: bool) -> Identity {
     let password = password.map(str::to_owned);
     Identity {
-        account: Account { name: "alice".into(), password, register },
+        account: Account { name: "alice".into(), password, register, invite: None },
         device: ALICE,
         token,
+        key: None,
         cluster: None,
         generation: None,
         done: 0,
@@ -152,7 +153,7 @@ fn a_device_of_another_cluster_becomes_a_new_one_unless_messages_wait() {
     session.on_connected(0, "there:1".into(), false);
     refused(&mut session, Refusal::WrongCluster);
     assert_eq!(outputs(&mut session), [Output::Renew]);
-    session.renewed(DeviceId([5; 16]));
+    session.renewed(DeviceId([5; 16]), None);
     assert!(matches!(knocked(&mut session).as_slice(), [ClientMsg::Login(_)]), "no old token");
 
     let mut session =
@@ -213,7 +214,7 @@ fn in_a_recovered_cluster_lost_numbers_are_not_used_again() {
     assert_eq!(outputs(&mut session), [Output::Began { restored: false, began_ms: 7 }]);
     ready(&mut session, 3);
     assert_eq!(outputs(&mut session).last(), Some(&Output::RenewKeeping));
-    session.renewed_keeping(DeviceId([5; 16]));
+    session.renewed_keeping(DeviceId([5; 16]), None);
     drop(outputs(&mut session));
     session.on_connected(0, "there:1".into(), false);
     let ServerMsg::Welcome(welcome) = Cluster::new().welcome() else { unreachable!() };

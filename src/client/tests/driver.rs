@@ -107,7 +107,12 @@ impl Server {
         let at = SocketAddr::new(self.address.host.parse().unwrap(), self.address.client);
         ClientConfig {
             finding: named(at.to_string()),
-            account: Account { name: "alice".into(), password: Some("pw".into()), register: true },
+            account: Account {
+                name: "alice".into(),
+                password: Some("pw".into()),
+                register: true,
+                invite: None,
+            },
             state_dir: None,
             device: Some(super::model::ALICE),
         }

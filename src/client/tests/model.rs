@@ -3,7 +3,7 @@
 
 use crate::chat::command::{Advance, Command, Register, Send, Target};
 use crate::chat::event::{Event, Outcome};
-use crate::chat::ids::{ClusterId, ConversationId, DeviceId, Position, UserId};
+use crate::chat::ids::{ClusterId, ConversationId, DeviceId, LoginId, Position, UserId};
 use crate::chat::message::{Body, Run};
 use crate::chat::refusal::Refusal;
 use crate::chat::state::{Room, State};
@@ -77,6 +77,8 @@ impl Cluster {
                 device,
                 token_hash: [0; 32],
                 device_key: Bytes::new(),
+                session: LoginId::default(),
+                invite: None,
             })
         };
         let found = Command::Found { cluster: CLUSTER, name: "west".into() };
@@ -125,7 +127,10 @@ impl Cluster {
                 self.waiting.push(Command::Marks(advance.collect()));
             }
             ClientMsg::Fetch(fetch) => self.fetch(fetch),
-            ClientMsg::Lookup { .. } => {}
+            ClientMsg::Lookup { .. }
+            | ClientMsg::Devices { .. }
+            | ClientMsg::Revoke { .. }
+            | ClientMsg::ChangePassword(_) => {}
         }
     }
 
@@ -140,6 +145,7 @@ impl Cluster {
             }
             self.waiting.push(Command::Send(Send {
                 device: ALICE,
+                epoch: 0,
                 group: run.group,
                 first_number: run.first_number,
                 confirmed,
@@ -156,6 +162,7 @@ impl Cluster {
         let bodies = (0..count).map(|n| Body::text(text(n)));
         self.waiting.push(Command::Send(Send {
             device: BOB,
+            epoch: 0,
             group: 0,
             first_number: self.bob_sent + 1,
             confirmed: self.bob_sent,

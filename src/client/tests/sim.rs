@@ -349,9 +349,15 @@ impl Sim {
 
 pub fn session(done: u64, had: BTreeMap<ConversationId, u64>) -> Session {
     Session::new(Identity {
-        account: Account { name: "alice".into(), password: Some("pw".into()), register: false },
+        account: Account {
+            name: "alice".into(),
+            password: Some("pw".into()),
+            register: false,
+            invite: None,
+        },
         device: ALICE,
         token: None,
+        key: None,
         cluster: None,
         generation: None,
         done,

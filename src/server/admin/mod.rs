@@ -4,8 +4,10 @@
 //!
 //! ```text
 //! GET  /livez /readyz /metrics /v1/status /v1/events /v1/backup      POST /v1/orders
+//! POST /v1/registration /v1/invitations
 //! ```
 
+mod accounts;
 mod backup;
 mod caller;
 mod desk;

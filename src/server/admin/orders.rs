@@ -66,7 +66,8 @@ pub async fn take(
     }
 }
 
-fn answer(code: StatusCode, result: &str, text: &str) -> Response {
+/// An answer in words, and the same as a word for programs.
+pub(super) fn answer(code: StatusCode, result: &str, text: &str) -> Response {
     routes::json(code, &json!({ "result": result, "text": text }))
 }
 

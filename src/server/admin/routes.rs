@@ -1,7 +1,7 @@
 //! What can be asked over HTTP, and the answers. It must not know what the checks mean.
 
 use super::desk::Desk;
-use super::{backup, metrics, orders};
+use super::{accounts, backup, metrics, orders};
 use crate::chat::text::printable_json;
 use crate::client::status::ask_all;
 use crate::clock::now_ms;
@@ -27,6 +27,8 @@ pub fn routes(desk: Desk, peer: IpAddr) -> Router {
         .route("/v1/events", get(events))
         .route("/v1/backup", get(backup::send))
         .route("/v1/orders", post(orders::take))
+        .route("/v1/registration", post(accounts::registration))
+        .route("/v1/invitations", post(accounts::invite))
         .layer(axum::extract::DefaultBodyLimit::max(limits::ADMIN_BODY))
         .layer(Extension(peer))
         .with_state(desk)

@@ -1,17 +1,20 @@
 //! Up to the login: the hello, the redirect, registration and who the client is.
 
-use super::{Account, Output, Phase, Query, Session, Trouble};
-use crate::chat::command::{AddDevice, Command, Register};
-use crate::chat::ids::{ClusterId, UserId};
+use super::proof;
+use super::{Account, Output, Phase, Proven, Query, Session, Trouble};
+use crate::chat::command::{AddDevice, Attach, Command, Register};
+use crate::chat::ids::{ClusterId, LoginId, UserId};
 use crate::chat::name::UserName;
 use crate::chat::refusal::Refusal;
 use crate::limits;
 use crate::server::placement::Place;
 use crate::server::replica::Replicated;
-use crate::wire;
 use crate::wire::message::{
-    ClientMsg, Credentials, Cursor, Hello, Purpose, ServerAddress, ServerMsg, Welcome,
+    Challenge, ClientMsg, Credentials, Cursor, Hello, PublicKey, Purpose, ServerAddress, ServerMsg,
+    Welcome,
 };
+use crate::wire::proof::login;
+use crate::wire::{self, invitation};
 use bytes::Bytes;
 use std::time::{Duration, Instant};
 
@@ -25,25 +28,39 @@ pub enum Attempt {
     None,
     /// The client's place is being found out.
     Placing,
+    /// A registration that this server would refuse waits for the state to be current.
+    Registering { name: UserName, credentials: Credentials },
     /// A new user's password is being hashed.
-    Hashing { name: UserName, password: String },
+    Hashing { name: UserName, credentials: Credentials },
     /// A known user's password is being compared; `taken` is the answer where it is wrong.
-    Verifying { name: UserName, wrong: Refusal },
-    /// A token, as its hash, waits for the state to be current.
-    Token { name: String, hash: blake3::Hash },
+    Verifying { name: UserName, key: Option<PublicKey>, wrong: Refusal },
+    /// A token that this server does not know, as its hash, waits for the state to be current.
+    Token(Shown),
     /// The command is on its way through the log.
     Entering(Box<Entering>),
+}
+
+/// What a device without a password shows.
+#[derive(Debug)]
+pub struct Shown {
+    /// The user's name.
+    name: String,
+    /// Of its token.
+    hash: blake3::Hash,
+    /// By its key, if it has one.
+    signature: Bytes,
 }
 
 /// A registration or login on its way through the log.
 #[derive(Debug)]
 pub struct Entering {
     command: Command,
-    token: [u8; 32],
-    token_hash: [u8; 32],
+    session: LoginId,
+    /// The device's new one; none after a login with a token.
+    token: Bytes,
     name: UserName,
     /// Of a registration: the name may turn out to be the client's own already.
-    password: Option<String>,
+    credentials: Option<Credentials>,
     /// When it is submitted again.
     again: Instant,
 }
@@ -54,10 +71,8 @@ impl Session {
             (Phase::Hello, ClientMsg::Hello(hello)) => self.on_hello(&hello),
             (Phase::Door(Attempt::None), ClientMsg::Register(c)) => self.on_register(c),
             (Phase::Door(Attempt::None), ClientMsg::Login(c)) => self.on_login(c),
-            (Phase::Door(Attempt::None), ClientMsg::Token { name, token }) => {
-                let hash = blake3::hash(&token);
-                self.phase = Phase::Door(Attempt::Token { name, hash });
-                self.ask(Query::Barrier);
+            (Phase::Door(Attempt::None), ClientMsg::Token { name, token, signature }) => {
+                self.on_token(Shown { name, hash: blake3::hash(&token), signature }, now);
             }
             (Phase::Entered, ClientMsg::Resume { cursor, have }) => {
                 self.on_resume(&cursor, have, now);
@@ -128,6 +143,7 @@ impl Session {
             state: self.cluster,
             began_ms,
             former,
+            challenge: self.challenge(),
         }));
     }
 
@@ -154,24 +170,44 @@ impl Session {
 
     fn on_register(&mut self, credentials: Credentials) {
         let Some(name) = self.named(&credentials) else { return };
-        let password = credentials.password;
         match self.setup.state.read(|r| r.state.user_named(&name).map(|user| user.id)) {
+            None if self.may_register(&credentials).is_ok() => self.hash(name, credentials),
             None => {
-                self.ask(Query::Hash(password.clone()));
-                self.phase = Phase::Door(Attempt::Hashing { name, password });
+                self.phase = Phase::Door(Attempt::Registering { name, credentials });
+                self.ask(Query::Barrier);
             }
-            Some(owner) => self.on_name_taken(name, owner, password),
+            Some(owner) => self.on_name_taken(name, owner, credentials),
+        }
+    }
+
+    /// Nobody who cannot come in makes the server hash.
+    fn may_register(&self, credentials: &Credentials) -> Result<(), Refusal> {
+        let invite = invite_hash(&credentials.invite);
+        self.setup.state.read(|r| r.state.may_register(invite))
+    }
+
+    fn hash(&mut self, name: UserName, credentials: Credentials) {
+        self.ask(Query::Hash(credentials.password.clone()));
+        self.phase = Phase::Door(Attempt::Hashing { name, credentials });
+    }
+
+    fn on_current(&mut self, name: UserName, credentials: Credentials) {
+        match self.setup.state.read(|r| r.state.user_named(&name).map(|user| user.id)) {
+            Some(owner) => self.on_name_taken(name, owner, credentials),
+            None => match self.may_register(&credentials) {
+                Ok(()) => self.hash(name, credentials),
+                Err(refusal) => self.turn_down(refusal, ""),
+            },
         }
     }
 
     /// A registration whose answer was lost finds its own name taken: then it is a login.
-    fn on_name_taken(&mut self, name: UserName, owner: UserId, password: String) {
+    fn on_name_taken(&mut self, name: UserName, owner: UserId, credentials: Credentials) {
         let device = self.device.unwrap_or_default();
         let own =
             self.setup.state.read(|r| r.state.device(device).is_some_and(|d| d.row.user == owner));
         if own {
-            self.ask(Query::Verify { name: name.clone(), password });
-            self.phase = Phase::Door(Attempt::Verifying { name, wrong: Refusal::NameTaken });
+            self.verify(name, credentials, Refusal::NameTaken);
         } else {
             self.turn_down(Refusal::NameTaken, "");
         }
@@ -179,8 +215,13 @@ impl Session {
 
     fn on_login(&mut self, credentials: Credentials) {
         let Some(name) = self.named(&credentials) else { return };
-        self.ask(Query::Verify { name: name.clone(), password: credentials.password });
-        self.phase = Phase::Door(Attempt::Verifying { name, wrong: Refusal::BadCredentials });
+        self.verify(name, credentials, Refusal::BadCredentials);
+    }
+
+    fn verify(&mut self, name: UserName, credentials: Credentials, wrong: Refusal) {
+        let Credentials { password, key, .. } = credentials;
+        self.ask(Query::Verify { name: name.clone(), password });
+        self.phase = Phase::Door(Attempt::Verifying { name, key, wrong });
     }
 
     /// The try cannot be decided now.
@@ -195,61 +236,66 @@ impl Session {
 
     pub(super) fn on_hashed(&mut self, result: Result<(String, [u8; 32]), Trouble>, now: Instant) {
         let Phase::Door(attempt) = &mut self.phase else { return };
-        let Attempt::Hashing { name, password } = std::mem::replace(attempt, Attempt::None) else {
+        let Attempt::Hashing { name, credentials } = std::mem::replace(attempt, Attempt::None)
+        else {
             return;
         };
         match result {
             Err(trouble) => self.put_off(trouble),
             Ok((password_hash, token)) => {
+                let session = LoginId(self.unique());
                 let command = Command::Register(Register {
                     name: name.as_str().to_owned(),
                     password_hash,
                     device: self.device.unwrap_or_default(),
                     token_hash: *blake3::hash(&token).as_bytes(),
-                    device_key: Bytes::new(),
+                    device_key: key_bytes(credentials.key),
+                    session,
+                    invite: invite_hash(&credentials.invite),
                 });
-                self.propose(command, token, name, Some(password), now);
+                let (token, credentials) = (Bytes::copy_from_slice(&token), Some(credentials));
+                let again = now + RESUBMIT;
+                self.propose(Entering { command, session, token, name, credentials, again });
             }
         }
     }
 
-    pub(super) fn on_verified(
-        &mut self,
-        result: Result<Option<(UserId, [u8; 32])>, Trouble>,
-        now: Instant,
-    ) {
+    pub(super) fn on_verified(&mut self, result: Result<Option<Proven>, Trouble>, now: Instant) {
         let Phase::Door(attempt) = &mut self.phase else { return };
-        let Attempt::Verifying { name, wrong } = std::mem::replace(attempt, Attempt::None) else {
+        let Attempt::Verifying { name, key, wrong } = std::mem::replace(attempt, Attempt::None)
+        else {
             return;
         };
         match result {
             Err(trouble) => self.put_off(trouble),
             Ok(None) => self.turn_down(wrong, ""),
-            Ok(Some((user, token))) => {
+            Ok(Some(Proven { user, passwords, token })) => {
+                let session = LoginId(self.unique());
                 let command = Command::AddDevice(AddDevice {
                     user,
                     device: self.device.unwrap_or_default(),
                     token_hash: *blake3::hash(&token).as_bytes(),
-                    device_key: Bytes::new(),
+                    device_key: key_bytes(key),
+                    session,
+                    after: self.epoch(),
+                    passwords,
                 });
-                self.propose(command, token, name, None, now);
+                let (token, credentials) = (Bytes::copy_from_slice(&token), None);
+                let again = now + RESUBMIT;
+                self.propose(Entering { command, session, token, name, credentials, again });
             }
         }
     }
 
-    fn propose(
-        &mut self,
-        command: Command,
-        token: [u8; 32],
-        name: UserName,
-        password: Option<String>,
-        now: Instant,
-    ) {
-        let token_hash = *blake3::hash(&token).as_bytes();
-        self.out.push(Output::Await(token_hash));
-        self.out.push(Output::Submit(command.clone()));
-        let entering =
-            Entering { command, token, token_hash, name, password, again: now + RESUBMIT };
+    /// The device's epoch, as far as this server knows.
+    fn epoch(&self) -> u64 {
+        let device = self.device.unwrap_or_default();
+        self.setup.state.read(|r| r.state.device(device).map_or(0, |known| known.row.epoch))
+    }
+
+    fn propose(&mut self, entering: Entering) {
+        self.out.push(Output::Arrive(self.device.unwrap_or_default()));
+        self.out.push(Output::Submit(entering.command.clone()));
         self.phase = Phase::Door(Attempt::Entering(Box::new(entering)));
     }
 
@@ -288,64 +334,116 @@ impl Session {
     pub(super) fn look_for_entry(&mut self) {
         let device = self.device.unwrap_or_default();
         let Some(entering) = self.entering() else { return };
-        let wanted = entering.token_hash;
-        let owner = self.setup.state.read(|r| {
-            r.state.device(device).filter(|d| d.row.token_hash == wanted).map(|d| d.row.user)
+        let session = entering.session;
+        let found = self.setup.state.read(|r| {
+            let row = &r.state.device(device).filter(|d| d.row.session == session)?.row;
+            Some((row.user, row.epoch))
         });
-        if let Some(user) = owner {
-            self.on_ready(wanted, user);
+        if let Some((user, epoch)) = found {
+            self.on_attached(session, user, epoch);
         }
     }
 
-    pub(super) fn on_ready(&mut self, token_hash: [u8; 32], user: UserId) {
-        let Some(entering) = self.entering().filter(|e| e.token_hash == token_hash) else { return };
-        let token = Bytes::copy_from_slice(&entering.token);
-        let name = entering.name.as_str().to_owned();
-        self.enter(user, name, token);
+    pub(super) fn on_attached(&mut self, session: LoginId, user: UserId, epoch: u64) {
+        let Some(entering) = self.entering().filter(|e| e.session == session) else { return };
+        let (token, name) = (entering.token.clone(), entering.name.as_str().to_owned());
+        let device = self.device.unwrap_or_default();
+        self.account = Some(Account { user, device, epoch });
+        self.phase = Phase::Entered;
+        self.out.push(Output::Join { user, device, epoch });
+        self.send(ServerMsg::Authenticated { user, name, token });
     }
 
-    pub(super) fn on_device_refused(&mut self, token_hash: [u8; 32], refusal: Refusal) {
-        let Some(entering) = self.entering().filter(|e| e.token_hash == token_hash) else { return };
-        let (name, password) = (entering.name.clone(), entering.password.take());
+    pub(super) fn on_device_refused(&mut self, session: LoginId, refusal: Refusal, now: Instant) {
+        let epoch = self.epoch();
+        let Some(entering) = self.entering().filter(|e| e.session == session) else { return };
+        if refusal == Refusal::Overtaken {
+            // The state shows by whom, and is current enough now.
+            match &mut entering.command {
+                Command::AddDevice(AddDevice { after, .. })
+                | Command::Attach(Attach { after, .. }) => *after = epoch,
+                _ => {}
+            }
+            entering.again = now;
+            return self.submit_entry(now);
+        }
+        let (name, credentials) = (entering.name.clone(), entering.credentials.take());
         let owner = self.setup.state.read(|r| r.state.user_named(&name).map(|user| user.id));
-        match (refusal, owner, password) {
-            (Refusal::NameTaken, Some(owner), Some(password)) => {
-                self.on_name_taken(name, owner, password);
+        match (refusal, owner, credentials) {
+            (Refusal::NameTaken, Some(owner), Some(credentials)) => {
+                self.on_name_taken(name, owner, credentials);
             }
             _ => self.turn_down(refusal, ""),
         }
     }
 
-    pub(super) fn on_barrier(&mut self, result: Result<(), Trouble>) {
-        let Phase::Door(attempt) = &mut self.phase else { return };
-        let Attempt::Token { name, hash } = std::mem::replace(attempt, Attempt::None) else {
-            return;
-        };
-        if let Err(trouble) = result {
-            return self.put_off(trouble);
-        }
-        let device = self.device.unwrap_or_default();
-        let known = self.setup.state.read(|r| {
-            let row = &r.state.device(device)?.row;
-            let owner = r.state.user(row.user)?.name.as_str().to_owned();
-            Some((row.user, owner, blake3::Hash::from_bytes(row.token_hash)))
-        });
-        match known {
-            None => self.turn_down(Refusal::UnknownDevice, ""),
-            // `blake3::Hash` compares in constant time.
-            Some((user, owner, token)) if token == hash && owner == name => {
-                self.enter(user, owner, Bytes::new());
+    /// A token that this server knows goes to the log at once: apply has the last word. One that
+    /// it does not know may be newer than its state.
+    fn on_token(&mut self, shown: Shown, now: Instant) {
+        match self.judge(&shown) {
+            Ok(name) => self.attach(name, shown.hash, now),
+            Err(_) => {
+                self.phase = Phase::Door(Attempt::Token(shown));
+                self.ask(Query::Barrier);
             }
-            Some(_) => self.turn_down(Refusal::BadCredentials, "the device's token is not valid"),
         }
     }
 
-    fn enter(&mut self, user: UserId, name: String, token: Bytes) {
+    pub(super) fn on_barrier(&mut self, result: Result<(), Trouble>, now: Instant) {
+        let Phase::Door(attempt) = &mut self.phase else { return };
+        let attempt = std::mem::replace(attempt, Attempt::None);
+        let shown = match (attempt, result) {
+            (Attempt::Token(_) | Attempt::Registering { .. }, Err(trouble)) => {
+                return self.put_off(trouble);
+            }
+            (Attempt::Registering { name, credentials }, Ok(())) => {
+                return self.on_current(name, credentials);
+            }
+            (Attempt::Token(shown), Ok(())) => shown,
+            _ => return,
+        };
+        match self.judge(&shown) {
+            Ok(name) => self.attach(name, shown.hash, now),
+            Err(refusal @ Refusal::UnknownDevice) => self.turn_down(refusal, ""),
+            Err(refusal) => self.turn_down(refusal, "the device's token is not valid"),
+        }
+    }
+
+    /// Whose token it is, as far as this server knows.
+    fn judge(&self, shown: &Shown) -> Result<UserName, Refusal> {
         let device = self.device.unwrap_or_default();
-        self.account = Some(Account { user, device });
-        self.phase = Phase::Entered;
-        self.out.push(Output::Join { user, device });
-        self.send(ServerMsg::Authenticated { user, name, token });
+        let challenge = self.challenge();
+        self.setup.state.read(|r| {
+            let row = &r.state.device(device).ok_or(Refusal::UnknownDevice)?.row;
+            if row.revoked {
+                return Err(Refusal::UnknownDevice);
+            }
+            let owner = &r.state.user(row.user).ok_or(Refusal::UnknownDevice)?.name;
+            // `blake3::Hash` compares in constant time.
+            let right = blake3::Hash::from_bytes(row.token_hash) == shown.hash;
+            let text = login(r.state.meta().cluster, device, &challenge);
+            let proven = right
+                && owner.as_str() == shown.name
+                && proof::is_by(&row.key, &text, &shown.signature);
+            proven.then(|| owner.clone()).ok_or(Refusal::BadCredentials)
+        })
+    }
+
+    /// What this connection's client has to sign.
+    fn challenge(&self) -> Challenge {
+        *blake3::keyed_hash(&self.seed, b"challenge").as_bytes()
+    }
+
+    fn attach(&mut self, name: UserName, hash: blake3::Hash, now: Instant) {
+        let session = LoginId(self.unique());
+        let command = Command::Attach(Attach {
+            device: self.device.unwrap_or_default(),
+            token_hash: *hash.as_bytes(),
+            session,
+            after: self.epoch(),
+        });
+        let (token, credentials, again) = (Bytes::new(), None, now + RESUBMIT);
+        self.propose(Entering { command, session, token, name, credentials, again });
     }
 
     fn on_resume(
@@ -369,4 +467,12 @@ impl Session {
             self.start();
         }
     }
+}
+
+fn key_bytes(key: Option<PublicKey>) -> Bytes {
+    key.map(|key| Bytes::copy_from_slice(&key)).unwrap_or_default()
+}
+
+fn invite_hash(code: &str) -> Option<[u8; 32]> {
+    (!code.is_empty()).then(|| invitation::hash(code))
 }

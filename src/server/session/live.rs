@@ -59,14 +59,14 @@ impl Session {
 
     fn ready(&mut self, now: Instant) {
         let Some(account) = &self.account else { return };
-        let device = account.device;
+        let (device, epoch) = (account.device, account.epoch);
         let (last, cursor) = self.setup.state.read(|r| {
             let last = r.state.sent(device, 0).map_or(0, |sent| sent.last_number);
             let meta = r.state.meta();
             let positions = vec![Position { group: 0, index: r.applied }];
             (last, Cursor { cluster: meta.cluster, generation: meta.generation, positions })
         });
-        self.sends = Some(Sends::new(device, now));
+        self.sends = Some(Sends::new(device, epoch, now));
         self.phase = Phase::Live;
         self.send(ServerMsg::Ready(Ready {
             sends: vec![(0, last)],
@@ -82,6 +82,9 @@ impl Session {
             ClientMsg::Mark(marks) => self.on_mark(&marks),
             ClientMsg::Fetch(fetch) => self.on_fetch(fetch),
             ClientMsg::Lookup { request, name } => self.on_lookup(request, &name),
+            ClientMsg::Devices { request } => self.on_devices(request),
+            ClientMsg::Revoke { request, device } => self.on_revoke(request, device, now),
+            ClientMsg::ChangePassword(wanted) => self.on_change_password(wanted),
             _ => self.reject("this message is not allowed at this point"),
         }
     }
@@ -149,11 +152,23 @@ impl Session {
     }
 
     fn request(&mut self, request: u32, query: Query) {
+        if self.admit(request) {
+            self.ask(query);
+        }
+    }
+
+    /// Counts a request in, unless there are too many already.
+    pub(super) fn admit(&mut self, request: u32) -> bool {
+        if request == 0 {
+            self.reject("a request has a number from 1");
+            return false;
+        }
         if self.requests >= limits::REQUESTS {
-            return self.refuse(request, Refusal::Overloaded, "");
+            self.refuse(request, Refusal::Overloaded, "");
+            return false;
         }
         self.requests += 1;
-        self.ask(query);
+        true
     }
 
     pub(super) fn on_page(

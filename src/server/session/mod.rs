@@ -2,28 +2,30 @@
 //! out. It reads the replicated state, and asks for everything that takes time.
 //! It must not know sockets, tasks, Raft or how anything is encoded.
 
+mod asks;
+mod changes;
 mod door;
 mod flow;
 mod live;
+mod proof;
 mod sends;
 #[cfg(test)]
 mod tests;
 
+pub use asks::{Answer, NewPassword, Output, Proven, Query, Trouble};
 pub use flow::{PageWanted, info};
 pub use sends::refused;
 
 use super::hub::{Delivery, Note};
-use super::placement::Place;
 use super::replica::StateReader;
-use crate::chat::command::{Advance, Command};
+use crate::chat::command::Command;
 use crate::chat::event::Event;
-use crate::chat::ids::{ConversationId, DeviceId, UserId};
-use crate::chat::name::UserName;
+use crate::chat::ids::{ChangeId, ConversationId, DeviceId, UserId};
 use crate::chat::refusal::Refusal;
 use crate::limits;
 use crate::raft::SubmitError;
-use crate::wire::message::{ClientMsg, ClusterState, Fetch, OutcomeRun, ServerAddress, ServerMsg};
-use bytes::Bytes;
+use crate::wire::message::{ClientMsg, ClusterState, OutcomeRun, ServerAddress, ServerMsg};
+use changes::Change;
 use door::Attempt;
 use flow::Flow;
 use sends::Sends;
@@ -47,116 +49,6 @@ pub struct Setup {
     pub servers: Vec<ServerAddress>,
     /// The replicated state.
     pub state: StateReader,
-}
-
-/// What the driver shall do, in order.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Output {
-    /// Send this to the client.
-    Send(ServerMsg),
-    /// Send this to the client; it is encoded already.
-    Encoded(Bytes),
-    /// Hand this to Raft; tell [`Session::on_not_taken`] where it is not taken.
-    Submit(Command),
-    /// Find this out and tell [`Session::on_answer`].
-    Ask(Query),
-    /// Events about this token are for this session.
-    Await([u8; 32]),
-    /// The session is this user's device from now on.
-    Join {
-        /// Who.
-        user: UserId,
-        /// Which device.
-        device: DeviceId,
-    },
-    /// The user's marks.
-    Marks(Vec<Advance>),
-    /// Close, after everything was sent.
-    Close,
-}
-
-/// What a session wants to know.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Query {
-    /// Where the client belongs; `placed` if a server sent it.
-    Place {
-        /// True after a redirect.
-        placed: bool,
-    },
-    /// Who leads: answered with [`Answer::Message`].
-    Where,
-    /// The node's own statement, with its events after this one: answered with
-    /// [`Answer::Message`].
-    Status(Option<u64>),
-    /// The hash of a new password, and a new token.
-    Hash(String),
-    /// Whether the password is the user's, as of now; and a new token.
-    Verify {
-        /// The user.
-        name: UserName,
-        /// Never logged.
-        password: String,
-    },
-    /// A quorum read: answered when this server has applied what was committed.
-    Barrier,
-    /// Answered when this server has applied the index.
-    Applied(u64),
-    /// Messages from the store.
-    Page(PageWanted),
-    /// What became of a device's numbers `from..=to`.
-    Outcomes {
-        /// The device.
-        device: DeviceId,
-        /// First number.
-        from: u64,
-        /// Last number.
-        to: u64,
-    },
-    /// A page of history: answered with [`Answer::Request`].
-    History(Fetch),
-    /// A user by name: answered with [`Answer::Request`].
-    Lookup {
-        /// Of the client.
-        request: u32,
-        /// Who is looked for.
-        name: UserName,
-        /// Who asks.
-        user: UserId,
-    },
-}
-
-/// Why a query has no answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Trouble {
-    /// Too much to do: try again after so many milliseconds.
-    Busy(u32),
-    /// No majority answered in time.
-    NoQuorum,
-    /// The store failed, or the server stops.
-    Failed,
-}
-
-/// What was found out.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// To `Place`: where, with the address where it is another server.
-    Place(Place, Option<ServerAddress>),
-    /// To `Where` and `Status`: send this.
-    Message(Box<ServerMsg>),
-    /// To `Hash`: the PHC string and the token.
-    Hashed(Result<(String, [u8; 32]), Trouble>),
-    /// To `Verify`: the user and a token, if the password is theirs.
-    Verified(Result<Option<(UserId, [u8; 32])>, Trouble>),
-    /// To `Barrier`.
-    Barrier(Result<(), Trouble>),
-    /// To `Applied`: whether it happened in time.
-    Applied(bool),
-    /// To `Page`: pushes, encoded, and the last seq they cover (below `from`: nothing there yet).
-    Page(ConversationId, Result<(Vec<Bytes>, u64), Trouble>),
-    /// To `Outcomes`: in order, covering the numbers up to the second (below `from`: none).
-    Outcomes(Result<(Vec<OutcomeRun>, u64, u64), Trouble>),
-    /// To `History` and `Lookup`: send this, encoded.
-    Request(Bytes),
 }
 
 /// How far a client has come.
@@ -183,12 +75,17 @@ enum Phase {
 struct Account {
     user: UserId,
     device: DeviceId,
+    epoch: u64,
 }
 
 /// The session.
 #[derive(Debug)]
 pub struct Session {
     setup: Arc<Setup>,
+    /// Random, and told to nobody; what must be told is made from it.
+    seed: [u8; 32],
+    /// Ids that were made from it.
+    made: u64,
     phase: Phase,
     device: Option<DeviceId>,
     account: Option<Account>,
@@ -197,7 +94,9 @@ pub struct Session {
     /// Marks to tell, merged.
     marked: BTreeMap<(ConversationId, UserId), (u64, u64)>,
     cluster: ClusterState,
+    /// Requests that are not answered, and those of them that are on their way through the log.
     requests: usize,
+    changes: BTreeMap<ChangeId, Change>,
     /// Messages pushed and not told yet.
     pushed: u64,
     /// Until then the client must be in.
@@ -212,11 +111,13 @@ pub struct Session {
 }
 
 impl Session {
-    /// A connection that was just made.
+    /// A connection that was just made; `seed` is random.
     #[must_use]
-    pub fn new(setup: Arc<Setup>, cluster: ClusterState, now: Instant) -> Self {
+    pub fn new(setup: Arc<Setup>, cluster: ClusterState, seed: [u8; 32], now: Instant) -> Self {
         Self {
             setup,
+            seed,
+            made: 0,
             phase: Phase::Hello,
             device: None,
             account: None,
@@ -225,6 +126,7 @@ impl Session {
             marked: BTreeMap::new(),
             cluster,
             requests: 0,
+            changes: BTreeMap::new(),
             pushed: 0,
             deadline: now + limits::LOGIN_TIME,
             hold: None,
@@ -291,11 +193,14 @@ impl Session {
             Answer::Message(message) => self.send(*message),
             Answer::Hashed(result) => self.on_hashed(result, now),
             Answer::Verified(result) => self.on_verified(result, now),
-            Answer::Barrier(result) => self.on_barrier(result),
+            Answer::Barrier(result) => self.on_barrier(result, now),
             Answer::Applied(true) => self.start(),
             Answer::Applied(false) => self.go_away("this server is behind: try another one"),
             Answer::Page(conversation, result) => self.on_page(conversation, result, now),
             Answer::Outcomes(result) => self.on_outcomes(result, now),
+            Answer::NewPassword { request, keep_devices, result } => {
+                self.on_new_password(request, keep_devices, result, now);
+            }
             Answer::Request(message) => {
                 self.requests = self.requests.saturating_sub(1);
                 self.out.push(Output::Encoded(message));
@@ -324,9 +229,9 @@ impl Session {
 
     fn on_event(&mut self, event: Event, index: u64, now: Instant) {
         match event {
-            Event::DeviceReady { token_hash, user, .. } => self.on_ready(token_hash, user),
-            Event::DeviceRefused { token_hash, refusal, .. } => {
-                self.on_device_refused(token_hash, refusal);
+            Event::Attached { session, user, epoch, .. } => self.on_attached(session, user, epoch),
+            Event::DeviceRefused { session, refusal, .. } => {
+                self.on_device_refused(session, refusal, now);
             }
             Event::Outcome { first_number, count, outcome, .. } => {
                 let count = u32::try_from(count).unwrap_or(u32::MAX);
@@ -347,13 +252,17 @@ impl Session {
                     *mark = (mark.0.max(delivered), mark.1.max(read));
                 }
             }
-            Event::Founded | Event::Posted { .. } => {}
+            Event::Changed { change, result, .. } => self.on_changed(change, result),
+            // The hub has told already.
+            Event::Revoked { .. } | Event::Founded | Event::Posted { .. } => {}
         }
     }
 
     /// Events were lost: the state says what became of things.
     pub fn on_behind(&mut self, now: Instant) {
         self.look_for_entry();
+        self.look_for_changes();
+        self.look_for_end();
         if let Some(account) = self.account.clone()
             && let Some(sends) = &mut self.sends
         {
@@ -384,7 +293,10 @@ impl Session {
             if let Some(sends) = &mut self.sends {
                 sends.again();
             }
+            self.submit_entry_at(now);
             self.submit_entry(now);
+            self.submit_changes_at(now);
+            self.submit_changes(now);
         }
         self.pump(now);
     }
@@ -405,7 +317,10 @@ impl Session {
                     sends.not_taken(send.first_number);
                 }
             }
-            _ => self.submit_entry_at(now + HOLD),
+            _ => {
+                self.submit_entry_at(now + HOLD);
+                self.submit_changes_at(now + HOLD);
+            }
         }
     }
 
@@ -418,6 +333,7 @@ impl Session {
         }
         self.look_for_entry();
         self.submit_entry(now);
+        self.submit_changes(now);
         if self.read_again.is_some_and(|at| now >= at) {
             self.read_again = None;
             if let Some(flow) = &mut self.flow {
@@ -433,8 +349,8 @@ impl Session {
         let in_time = matches!(self.phase, Phase::Starting | Phase::Live | Phase::Closed);
         let deadline = (!in_time).then_some(self.deadline);
         let sends = self.sends.as_ref().and_then(Sends::next);
-        let entry = self.entry_tick();
-        [deadline, sends, entry, self.hold, self.look_again, self.read_again]
+        let (entry, change) = (self.entry_tick(), self.changes_tick());
+        [deadline, sends, entry, change, self.hold, self.look_again, self.read_again]
             .into_iter()
             .flatten()
             .min()
@@ -450,6 +366,38 @@ impl Session {
         if self.is_known() {
             self.go_away("this server is drained");
         }
+    }
+
+    /// Ends where the state shows that another session speaks for the device now, or none may.
+    fn look_for_end(&mut self) {
+        let Some(own) = self.account.clone() else { return };
+        let known = self
+            .setup
+            .state
+            .read(|r| r.state.device(own.device).map(|known| (known.row.epoch, known.row.revoked)));
+        match known {
+            Some((epoch, false)) if epoch == own.epoch => {}
+            Some((_, false)) => self.on_replaced(),
+            // A device that is not known any more: the state is another cluster's.
+            Some((_, true)) | None => self.on_revoked(),
+        }
+    }
+
+    /// The device was revoked.
+    pub fn on_revoked(&mut self) {
+        // It may have asked for that itself.
+        self.look_for_changes();
+        let text = "this device was logged out".to_owned();
+        self.end(ServerMsg::Refused { request: 0, refusal: Refusal::UnknownDevice, text });
+    }
+
+    /// Random bytes, made from the seed: other ones each time.
+    fn unique(&mut self) -> [u8; 16] {
+        self.made += 1;
+        let hash = blake3::keyed_hash(&self.seed, &self.made.to_be_bytes());
+        let mut id = [0; 16];
+        id.iter_mut().zip(hash.as_bytes()).for_each(|(to, from)| *to = *from);
+        id
     }
 
     /// A newer connection of the device has taken over.

@@ -74,6 +74,7 @@ struct Gap {
 #[derive(Debug)]
 pub struct Sends {
     device: DeviceId,
+    epoch: u64,
     /// By first number; they do not overlap.
     pending: BTreeMap<u64, Pending>,
     messages: u64,
@@ -90,11 +91,13 @@ pub struct Sends {
 }
 
 impl Sends {
-    /// Nothing is pending, and nothing was acknowledged on this connection.
+    /// Nothing is pending, and nothing was acknowledged on this connection, whose login has this
+    /// epoch.
     #[must_use]
-    pub fn new(device: DeviceId, now: Instant) -> Self {
+    pub fn new(device: DeviceId, epoch: u64, now: Instant) -> Self {
         Self {
             device,
+            epoch,
             pending: BTreeMap::new(),
             messages: 0,
             bytes: 0,
@@ -159,6 +162,7 @@ impl Sends {
             self.insert(Pending {
                 send: Send {
                     device: self.device,
+                    epoch: self.epoch,
                     group: run.group,
                     first_number: number,
                     confirmed: 0,

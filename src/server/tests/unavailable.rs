@@ -127,7 +127,7 @@ impl Person {
         let password = Some("secret".to_owned());
         let (client, events) = Client::start(ClientConfig {
             finding: Finding { servers, security: Security::PLAIN, ..Finding::default() },
-            account: Account { name: name.into(), password, register: true },
+            account: Account { name: name.into(), password, register: true, invite: None },
             state_dir: None,
             device: None,
         })

@@ -3,10 +3,12 @@
 //! It must not know how documents are written.
 
 use super::fields::{self, Reading, date, hex, int};
-use crate::chat::ids::{ClusterId, ConversationId, DeviceId, UserId};
+use crate::chat::ids::{ClusterId, ConversationId, DeviceId, LoginId, UserId};
 use crate::chat::name::UserName;
 use crate::chat::refusal::Refusal;
-use crate::chat::write::{Conversation, Device, Kind, Mark, Meta, Sent, User, Write};
+use crate::chat::write::{
+    Conversation, Device, Invitation, Kind, Mark, Meta, Registration, Sent, User, Write,
+};
 use crate::store::StoreError;
 use bytes::Bytes;
 use mongodb::bson::{Bson, Document, doc};
@@ -106,7 +108,21 @@ fn cluster(meta: &Meta) -> Document {
         "last_at": date(meta.last_at_ms),
         "began_at": date(meta.began_ms),
         "former": meta.former.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "registration": registration(meta.registration),
+        "invitations": meta.invitations.iter().map(invitation).collect::<Vec<_>>(),
     }
+}
+
+const fn registration(registration: Registration) -> &'static str {
+    match registration {
+        Registration::Open => "open",
+        Registration::Invite => "invite",
+        Registration::Closed => "closed",
+    }
+}
+
+fn invitation(invitation: &Invitation) -> Document {
+    doc! { "code_hash": hex(&invitation.code_hash), "expires_at": date(invitation.expires_at_ms) }
 }
 
 fn user(user: &User) -> Document {
@@ -115,6 +131,7 @@ fn user(user: &User) -> Document {
         "name": user.name.as_str(),
         "password_hash": &user.password_hash,
         "registered_at": date(user.registered_at_ms),
+        "passwords": int(user.passwords),
     }
 }
 
@@ -126,6 +143,10 @@ fn device(device: &Device, names: &Directory) -> Document {
         "token_hash": hex(&device.token_hash),
         "key": hex(&device.key),
         "added_at": date(device.added_at_ms),
+        "epoch": int(device.epoch),
+        "session": device.session.to_string(),
+        "seen_at": date(device.seen_at_ms),
+        "revoked": device.revoked,
     }
 }
 
@@ -184,14 +205,9 @@ pub(super) fn write_of(collection: &'static str, document: &Document) -> Result<
             name: UserName::exact(read.text("name")?).map_err(|_| read.bad("name"))?,
             password_hash: read.text("password_hash")?.to_owned(),
             registered_at_ms: read.date("registered_at")?,
+            passwords: if read.has("passwords") { read.number("passwords")? } else { 0 },
         })),
-        fields::DEVICES => Ok(Write::Device(Device {
-            id: read.id("_id", DeviceId::parse)?,
-            user: read.id("user", UserId::parse)?,
-            token_hash: read.hex("token_hash")?,
-            key: read.id("key", fields::unhex).map(Bytes::from)?,
-            added_at_ms: read.date("added_at")?,
-        })),
+        fields::DEVICES => read_device(&read),
         fields::CONVERSATIONS => read_conversation(&read),
         fields::CURSORS => Ok(Write::Mark(Mark {
             conversation: read.id("conversation", ConversationId::parse)?,
@@ -214,6 +230,46 @@ fn read_cluster(read: &Reading<'_>) -> Result<Write, StoreError> {
         last_at_ms: read.date("last_at")?,
         began_ms: if read.has("began_at") { read.date("began_at")? } else { 0 },
         former: if read.has("former") { former(read)? } else { Vec::new() },
+        registration: read_registration(read)?,
+        invitations: if read.has("invitations") { invitations(read)? } else { Vec::new() },
+    }))
+}
+
+fn read_registration(read: &Reading<'_>) -> Result<Registration, StoreError> {
+    if !read.has("registration") {
+        return Ok(Registration::Open);
+    }
+    match read.text("registration")? {
+        "open" => Ok(Registration::Open),
+        "invite" => Ok(Registration::Invite),
+        "closed" => Ok(Registration::Closed),
+        _ => Err(read.bad("registration")),
+    }
+}
+
+fn invitations(read: &Reading<'_>) -> Result<Vec<Invitation>, StoreError> {
+    let one = |invitation: &Bson| {
+        let document = invitation.as_document().ok_or_else(|| read.bad("invitations"))?;
+        let read = Reading { collection: read.collection, document };
+        let code_hash = read.hex("code_hash")?;
+        Ok(Invitation { code_hash, expires_at_ms: read.date("expires_at")? })
+    };
+    read.list("invitations")?.iter().map(one).collect()
+}
+
+fn read_device(read: &Reading<'_>) -> Result<Write, StoreError> {
+    // Programs before devices had an epoch wrote none.
+    let attached = read.has("epoch");
+    Ok(Write::Device(Device {
+        id: read.id("_id", DeviceId::parse)?,
+        user: read.id("user", UserId::parse)?,
+        token_hash: read.hex("token_hash")?,
+        key: read.id("key", fields::unhex).map(Bytes::from)?,
+        added_at_ms: read.date("added_at")?,
+        epoch: if attached { read.number("epoch")? } else { 0 },
+        session: if attached { read.id("session", LoginId::parse)? } else { LoginId::default() },
+        seen_at_ms: if attached { read.date("seen_at")? } else { 0 },
+        revoked: fields::flag(read.document, "revoked"),
     }))
 }
 

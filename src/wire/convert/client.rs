@@ -6,7 +6,7 @@ use super::{cluster_or_zero, user};
 use crate::chat::ids::{ConversationId, DeviceId, Position, UserId};
 use crate::limits;
 use crate::wire::message::{
-    ClientMsg, Credentials, Cursor, Fetch, Hello, MarkEntry, Purpose, SendRun,
+    ChangePassword, ClientMsg, Credentials, Cursor, Fetch, Hello, MarkEntry, Purpose, SendRun,
 };
 use crate::wire::pb::client_frame::Frame;
 use crate::wire::{WireError, pb};
@@ -25,16 +25,19 @@ impl From<&ClientMsg> for Frame {
             ClientMsg::Register(c) => Self::Register(pb::Register {
                 name: c.name.clone(),
                 password: c.password.clone(),
-                device_key: Bytes::new(),
+                device_key: key_bytes(c),
+                invite: c.invite.clone(),
             }),
             ClientMsg::Login(c) => Self::Login(pb::Login {
                 name: c.name.clone(),
                 password: c.password.clone(),
-                device_key: Bytes::new(),
+                device_key: key_bytes(c),
             }),
-            ClientMsg::Token { name, token } => {
-                Self::Token(pb::Token { name: name.clone(), token: token.clone() })
-            }
+            ClientMsg::Token { name, token, signature } => Self::Token(pb::Token {
+                name: name.clone(),
+                token: token.clone(),
+                signature: signature.clone(),
+            }),
             ClientMsg::Resume { cursor, have } => {
                 let have =
                     have.iter().map(|(c, seq)| pb::Have { conversation: c.0, seq: *seq }).collect();
@@ -56,6 +59,16 @@ impl From<&ClientMsg> for Frame {
             ClientMsg::Lookup { request, name } => {
                 Self::Lookup(pb::Lookup { request: *request, name: name.clone() })
             }
+            ClientMsg::Devices { request } => Self::Devices(pb::Devices { request: *request }),
+            ClientMsg::Revoke { request, device } => {
+                Self::Revoke(pb::Revoke { request: *request, device: bytes(&device.0) })
+            }
+            ClientMsg::ChangePassword(c) => Self::ChangePassword(pb::ChangePassword {
+                request: c.request,
+                old: c.old.clone(),
+                new: c.new.clone(),
+                keep_devices: c.keep_devices,
+            }),
             ClientMsg::Ping(token) => Self::Ping(pb::Ping { token: *token }),
         }
     }
@@ -67,11 +80,19 @@ impl TryFrom<pb::ClientFrame> for ClientMsg {
     fn try_from(frame: pb::ClientFrame) -> Result<Self, WireError> {
         Ok(match frame.frame.ok_or(WireError::Unknown("client message"))? {
             Frame::Hello(hello) => Self::Hello(hello.try_into()?),
-            Frame::Register(r) => {
-                Self::Register(Credentials { name: r.name, password: r.password })
-            }
-            Frame::Login(l) => Self::Login(Credentials { name: l.name, password: l.password }),
-            Frame::Token(t) => Self::Token { name: t.name, token: t.token },
+            Frame::Register(r) => Self::Register(Credentials {
+                name: r.name,
+                password: r.password,
+                key: fixed_or_none(&r.device_key, "device key")?,
+                invite: r.invite,
+            }),
+            Frame::Login(l) => Self::Login(Credentials {
+                name: l.name,
+                password: l.password,
+                key: fixed_or_none(&l.device_key, "device key")?,
+                invite: String::new(),
+            }),
+            Frame::Token(t) => Self::Token { name: t.name, token: t.token, signature: t.signature },
             Frame::Resume(r) => Self::Resume {
                 cursor: r.cursor.unwrap_or_default().try_into()?,
                 have: r.have.iter().map(|h| (ConversationId(h.conversation), h.seq)).collect(),
@@ -86,9 +107,21 @@ impl TryFrom<pb::ClientFrame> for ClientMsg {
                 current: f.current,
             }),
             Frame::Lookup(l) => Self::Lookup { request: l.request, name: l.name },
+            Frame::Devices(d) => Self::Devices { request: d.request },
+            Frame::Revoke(r) => Self::Revoke { request: r.request, device: device(&r.device)? },
+            Frame::ChangePassword(c) => Self::ChangePassword(ChangePassword {
+                request: c.request,
+                old: c.old,
+                new: c.new,
+                keep_devices: c.keep_devices,
+            }),
             Frame::Ping(p) => Self::Ping(p.token),
         })
     }
+}
+
+fn key_bytes(credentials: &Credentials) -> Bytes {
+    credentials.key.map(|key| bytes(&key)).unwrap_or_default()
 }
 
 /// No more messages than the widest window: a client that sends more cannot count.

@@ -1,9 +1,15 @@
 //! Commands, as they stand in the log.
 
 use super::chat::target;
-use super::{all, bytes, cluster, device, each, fixed, group, user};
-use crate::chat::command::{AddDevice, Advance, Command, Register, Send};
+use super::{
+    all, bytes, bytes_or_empty, change, cluster, device, each, fixed, fixed_or_none, group, login,
+    need, user,
+};
+use crate::chat::command::{
+    AddDevice, Advance, Attach, Command, Register, RemoveDevice, Send, SetPassword, Speaker,
+};
 use crate::chat::ids::ConversationId;
+use crate::chat::write::{Invitation, Registration};
 use crate::wire::pb::command::Command as Kind;
 use crate::wire::{WireError, pb};
 use bytes::Bytes;
@@ -26,13 +32,43 @@ impl From<&Command> for Kind {
                 device: bytes(&r.device.0),
                 token_hash: bytes(&r.token_hash),
                 device_key: r.device_key.clone(),
+                session: bytes_or_empty(&r.session.0),
+                invite: r.invite.map(|hash| bytes(&hash)).unwrap_or_default(),
             }),
             Command::AddDevice(a) => Self::AddDevice(pb::AddDevice {
                 user: Some((&a.user).into()),
                 device: bytes(&a.device.0),
                 token_hash: bytes(&a.token_hash),
                 device_key: a.device_key.clone(),
+                session: bytes_or_empty(&a.session.0),
+                after: a.after,
+                passwords: a.passwords,
             }),
+            Command::Attach(a) => Self::Attach(pb::Attach {
+                device: bytes(&a.device.0),
+                token_hash: bytes(&a.token_hash),
+                session: bytes_or_empty(&a.session.0),
+                after: a.after,
+            }),
+            Command::RemoveDevice(r) => Self::RemoveDevice(pb::RemoveDevice {
+                user: Some((&r.user).into()),
+                device: bytes(&r.device.0),
+                by: Some((&r.by).into()),
+                change: bytes(&r.change.0),
+            }),
+            Command::SetPassword(s) => Self::SetPassword(pb::SetPassword {
+                user: Some((&s.user).into()),
+                by: Some((&s.by).into()),
+                passwords: s.passwords,
+                password_hash: s.password_hash.clone(),
+                keep_devices: s.keep_devices,
+                change: bytes(&s.change.0),
+            }),
+            Command::SetRegistration(registration) => {
+                let registration = registration_number(*registration);
+                Self::SetRegistration(pb::SetRegistration { registration })
+            }
+            Command::Invite(invitation) => Self::Invite(invitation.into()),
             Command::Send(send) => Self::Send(send.into()),
             Command::Marks(marks) => Self::Marks(pb::AdvanceMarks { marks: each(marks) }),
             Command::SetFormat(format) => Self::SetFormat(pb::SetFormat { format: *format }),
@@ -55,13 +91,40 @@ impl TryFrom<pb::Command> for Command {
                 device: device(&r.device)?,
                 token_hash: fixed(&r.token_hash, "token hash")?,
                 device_key: own(&r.device_key),
+                session: login(&r.session)?,
+                invite: fixed_or_none(&r.invite, "invitation")?,
             }),
             Kind::AddDevice(a) => Self::AddDevice(AddDevice {
                 user: user(a.user)?,
                 device: device(&a.device)?,
                 token_hash: fixed(&a.token_hash, "token hash")?,
                 device_key: own(&a.device_key),
+                session: login(&a.session)?,
+                after: a.after,
+                passwords: a.passwords,
             }),
+            Kind::Attach(a) => Self::Attach(Attach {
+                device: device(&a.device)?,
+                token_hash: fixed(&a.token_hash, "token hash")?,
+                session: login(&a.session)?,
+                after: a.after,
+            }),
+            Kind::RemoveDevice(r) => Self::RemoveDevice(RemoveDevice {
+                user: user(r.user)?,
+                device: device(&r.device)?,
+                by: need(r.by, "speaker")?.try_into()?,
+                change: change(&r.change)?,
+            }),
+            Kind::SetPassword(s) => Self::SetPassword(SetPassword {
+                user: user(s.user)?,
+                by: need(s.by, "speaker")?.try_into()?,
+                passwords: s.passwords,
+                password_hash: s.password_hash,
+                keep_devices: s.keep_devices,
+                change: change(&s.change)?,
+            }),
+            Kind::SetRegistration(s) => Self::SetRegistration(registration(s.registration)?),
+            Kind::Invite(invitation) => Self::Invite(invitation.try_into()?),
             Kind::Send(send) => Self::Send(send.try_into()?),
             Kind::Marks(marks) => Self::Marks(all(marks.marks)?),
             Kind::SetFormat(f) => Self::SetFormat(f.format),
@@ -75,6 +138,54 @@ pub fn own(key: &Bytes) -> Bytes {
     bytes(key)
 }
 
+/// Who may register, as a number.
+pub fn registration_number(registration: Registration) -> u32 {
+    match registration {
+        Registration::Open => 0,
+        Registration::Invite => 1,
+        Registration::Closed => 2,
+    }
+}
+
+/// Who may register.
+pub fn registration(number: u32) -> Result<Registration, WireError> {
+    match number {
+        0 => Ok(Registration::Open),
+        1 => Ok(Registration::Invite),
+        2 => Ok(Registration::Closed),
+        _ => Err(WireError::Unknown("registration")),
+    }
+}
+
+impl From<&Invitation> for pb::Invite {
+    fn from(i: &Invitation) -> Self {
+        Self { code_hash: bytes(&i.code_hash), expires_at_ms: i.expires_at_ms }
+    }
+}
+
+impl TryFrom<pb::Invite> for Invitation {
+    type Error = WireError;
+
+    fn try_from(i: pb::Invite) -> Result<Self, WireError> {
+        let code_hash = fixed(&i.code_hash, "invitation")?;
+        Ok(Self { code_hash, expires_at_ms: i.expires_at_ms })
+    }
+}
+
+impl From<&Speaker> for pb::Speaker {
+    fn from(by: &Speaker) -> Self {
+        Self { device: bytes(&by.device.0), epoch: by.epoch }
+    }
+}
+
+impl TryFrom<pb::Speaker> for Speaker {
+    type Error = WireError;
+
+    fn try_from(by: pb::Speaker) -> Result<Self, WireError> {
+        Ok(Self { device: device(&by.device)?, epoch: by.epoch })
+    }
+}
+
 impl From<&Send> for pb::SendMessages {
     fn from(send: &Send) -> Self {
         Self {
@@ -84,6 +195,7 @@ impl From<&Send> for pb::SendMessages {
             confirmed: send.confirmed,
             bodies: each(&send.bodies),
             to: Some((&send.to).into()),
+            epoch: send.epoch,
         }
     }
 }
@@ -94,6 +206,7 @@ impl TryFrom<pb::SendMessages> for Send {
     fn try_from(send: pb::SendMessages) -> Result<Self, WireError> {
         Ok(Self {
             device: device(&send.device)?,
+            epoch: send.epoch,
             group: group(send.group)?,
             first_number: send.first_number,
             confirmed: send.confirmed,

@@ -11,7 +11,7 @@ mod status;
 
 use super::message::ServerAddress;
 use super::{WireError, pb};
-use crate::chat::ids::{ClusterId, DeviceId, Group, UserId};
+use crate::chat::ids::{ChangeId, ClusterId, DeviceId, Group, LoginId, UserId};
 use crate::limits;
 use bytes::Bytes;
 use prost::Message;
@@ -119,6 +119,16 @@ pub fn clusters_from(clusters: &[Bytes]) -> Result<Vec<ClusterId>, WireError> {
 /// A device's id.
 pub fn device(bytes: &[u8]) -> Result<DeviceId, WireError> {
     fixed(bytes, "device id").map(DeviceId)
+}
+
+/// A login's id; all zero, written as empty, before there were any.
+pub fn login(bytes: &[u8]) -> Result<LoginId, WireError> {
+    fixed_or_zero(bytes, "session").map(LoginId)
+}
+
+/// A change's id.
+pub fn change(bytes: &[u8]) -> Result<ChangeId, WireError> {
+    fixed(bytes, "change").map(ChangeId)
 }
 
 impl From<&UserId> for pb::UserId {

@@ -1,10 +1,10 @@
 //! Rows of the store.
 
 use super::chat::{kind, kind_number, refusal};
-use super::command::own;
+use super::command::{own, registration, registration_number};
 use super::{
     all, bytes, bytes_or_empty, cluster_or_zero, clusters_from, clusters_to, device, each, fixed,
-    group, user,
+    group, login, user,
 };
 use crate::chat::ids::ConversationId;
 use crate::chat::name::UserName;
@@ -24,6 +24,8 @@ impl From<&Meta> for pb::MetaRow {
             last_at_ms: m.last_at_ms,
             began_ms: m.began_ms,
             former: clusters_to(&m.former),
+            registration: registration_number(m.registration),
+            invitations: each(&m.invitations),
         }
     }
 }
@@ -42,6 +44,8 @@ impl TryFrom<pb::MetaRow> for Meta {
             last_at_ms: m.last_at_ms,
             began_ms: m.began_ms,
             former: clusters_from(&m.former)?,
+            registration: registration(m.registration)?,
+            invitations: all(m.invitations)?,
         })
     }
 }
@@ -53,6 +57,7 @@ impl From<&User> for pb::UserRow {
             name: u.name.as_str().to_owned(),
             password_hash: u.password_hash.clone(),
             registered_at_ms: u.registered_at_ms,
+            passwords: u.passwords,
         }
     }
 }
@@ -66,6 +71,7 @@ impl TryFrom<pb::UserRow> for User {
             name: UserName::exact(&u.name).map_err(|_| WireError::Field("user name"))?,
             password_hash: u.password_hash,
             registered_at_ms: u.registered_at_ms,
+            passwords: u.passwords,
         })
     }
 }
@@ -78,6 +84,10 @@ impl From<&Device> for pb::DeviceRow {
             token_hash: bytes(&d.token_hash),
             key: d.key.clone(),
             added_at_ms: d.added_at_ms,
+            epoch: d.epoch,
+            session: bytes_or_empty(&d.session.0),
+            seen_at_ms: d.seen_at_ms,
+            revoked: d.revoked,
         }
     }
 }
@@ -92,6 +102,10 @@ impl TryFrom<pb::DeviceRow> for Device {
             token_hash: fixed(&d.token_hash, "token hash")?,
             key: own(&d.key),
             added_at_ms: d.added_at_ms,
+            epoch: d.epoch,
+            session: login(&d.session)?,
+            seen_at_ms: d.seen_at_ms,
+            revoked: d.revoked,
         })
     }
 }

@@ -2,13 +2,14 @@
 
 use super::chat::{kind, kind_number, outcome_fields, refusal};
 use super::{
-    all, bytes_or_empty, cluster_or_zero, clusters_from, clusters_to, each, group, need, range,
-    user,
+    all, bytes, bytes_or_empty, cluster_or_zero, clusters_from, clusters_to, device, each,
+    fixed_or_zero, group, need, range, user,
 };
 use crate::chat::event::Outcome;
 use crate::chat::ids::{ConversationId, Group, Position};
 use crate::wire::message::{
-    Ack, ClusterState, ConversationInfo, Member, OutcomeRun, Ready, ServerMsg, Welcome, Where,
+    Ack, ClusterState, ConversationInfo, DeviceInfo, Member, OutcomeRun, Ready, ServerMsg, Welcome,
+    Where,
 };
 use crate::wire::pb::server_frame::Frame;
 use crate::wire::{WireError, pb};
@@ -62,6 +63,10 @@ impl From<&ServerMsg> for Frame {
                 name: name.clone(),
                 conversation: conversation.map_or(0, |id| id.0),
             }),
+            ServerMsg::Devices { request, devices } => {
+                Self::DeviceList(pb::DeviceList { request: *request, devices: each(devices) })
+            }
+            ServerMsg::Done { request } => Self::Done(pb::Done { request: *request }),
             ServerMsg::Busy { retry_after_ms } => {
                 Self::Busy(pb::Busy { retry_after_ms: *retry_after_ms })
             }
@@ -109,10 +114,38 @@ impl TryFrom<pb::ServerFrame> for ServerMsg {
                 name: f.name,
                 conversation: (f.conversation != 0).then_some(ConversationId(f.conversation)),
             },
+            Frame::DeviceList(l) => Self::Devices { request: l.request, devices: all(l.devices)? },
+            Frame::Done(d) => Self::Done { request: d.request },
             Frame::Busy(b) => Self::Busy { retry_after_ms: b.retry_after_ms },
             Frame::GoAway(g) => Self::GoAway { retry_after_ms: g.retry_after_ms, text: g.text },
             Frame::Pong(p) => Self::Pong(p.token),
             Frame::Cluster(state) => Self::Cluster(state.into()),
+        })
+    }
+}
+
+impl From<&DeviceInfo> for pb::DeviceInfo {
+    fn from(d: &DeviceInfo) -> Self {
+        Self {
+            id: bytes(&d.id.0),
+            added_at_ms: d.added_at_ms,
+            seen_at_ms: d.seen_at_ms,
+            revoked: d.revoked,
+            own: d.own,
+        }
+    }
+}
+
+impl TryFrom<pb::DeviceInfo> for DeviceInfo {
+    type Error = WireError;
+
+    fn try_from(d: pb::DeviceInfo) -> Result<Self, WireError> {
+        Ok(Self {
+            id: device(&d.id)?,
+            added_at_ms: d.added_at_ms,
+            seen_at_ms: d.seen_at_ms,
+            revoked: d.revoked,
+            own: d.own,
         })
     }
 }
@@ -130,6 +163,7 @@ impl From<&Welcome> for pb::Welcome {
             state: Some((&w.state).into()),
             began_ms: w.began_ms,
             former: clusters_to(&w.former),
+            challenge: bytes_or_empty(&w.challenge),
         }
     }
 }
@@ -149,6 +183,7 @@ impl TryFrom<pb::Welcome> for Welcome {
             state: w.state.unwrap_or_default().into(),
             began_ms: w.began_ms,
             former: clusters_from(&w.former)?,
+            challenge: fixed_or_zero(&w.challenge, "challenge")?,
         })
     }
 }

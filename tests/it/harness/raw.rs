@@ -6,13 +6,14 @@ use super::crowd::{Stranger, connect_from};
 use crate::support::wait::wait_until;
 use bytes::Bytes;
 use rustchat::chat::command::Target;
-use rustchat::chat::ids::{ConversationId, DeviceId, UserId};
+use rustchat::chat::ids::{ClusterId, ConversationId, DeviceId, UserId};
 use rustchat::chat::message::Body;
 use rustchat::limits;
 use rustchat::wire::client::{decode_server, encode_client};
 use rustchat::wire::frame::{Decoder, encode_frame};
 use rustchat::wire::message::{
-    Ack, ClientMsg, Credentials, Cursor, Hello, Purpose, Ready, SendRun, ServerMsg,
+    Ack, Challenge, ClientMsg, Credentials, Cursor, Hello, PublicKey, Purpose, Ready, SendRun,
+    ServerMsg,
 };
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -31,6 +32,12 @@ pub struct Raw {
     pub user: UserId,
     /// The device's token, after `register` or `login`.
     pub token: Bytes,
+    /// The device's public key, sent with a password.
+    pub key: Option<PublicKey>,
+    /// Sent with a token.
+    pub signature: Bytes,
+    /// What the server wanted signed, and its cluster.
+    pub challenge: (ClusterId, Challenge),
 }
 
 impl Raw {
@@ -42,7 +49,10 @@ impl Raw {
             let mut raw = Self::try_open(address, device).ok()?;
             raw.hello(true);
             match raw.receive() {
-                ServerMsg::Welcome(_) => Some(raw),
+                ServerMsg::Welcome(welcome) => {
+                    raw.challenge = (welcome.cluster, welcome.challenge);
+                    Some(raw)
+                }
                 ServerMsg::GoAway { .. } => None,
                 other => panic!("{address} answered the hello with {other:?}"),
             }
@@ -75,7 +85,16 @@ impl Raw {
         stream.set_read_timeout(Some(ANSWER))?;
         let stream = Channel::over(stream)?;
         let decoder = Decoder::new(limits::FRAME_SERVER);
-        Ok(Self { stream, decoder, device, user: UserId::default(), token: Bytes::new() })
+        Ok(Self {
+            stream,
+            decoder,
+            device,
+            user: UserId::default(),
+            token: Bytes::new(),
+            key: None,
+            signature: Bytes::new(),
+            challenge: Default::default(),
+        })
     }
 
     /// Says hello; `placed` as after a redirect.
@@ -95,20 +114,31 @@ impl Raw {
     /// Registers a new user.
     pub fn register(&mut self, name: &str, password: &str) {
         let (name, password) = (name.to_owned(), password.to_owned());
-        self.send(&ClientMsg::Register(Credentials { name, password }));
+        self.send(&ClientMsg::Register(Credentials {
+            name,
+            password,
+            key: self.key,
+            invite: String::new(),
+        }));
         self.authenticated();
     }
 
     /// Logs in with the password, as a further device.
     pub fn login(&mut self, name: &str, password: &str) {
         let (name, password) = (name.to_owned(), password.to_owned());
-        self.send(&ClientMsg::Login(Credentials { name, password }));
+        self.send(&ClientMsg::Login(Credentials {
+            name,
+            password,
+            key: self.key,
+            invite: String::new(),
+        }));
         self.authenticated();
     }
 
     /// Logs in with the token of an earlier connection of the same device.
     pub fn token_login(&mut self, name: &str, token: Bytes) {
-        self.send(&ClientMsg::Token { name: name.to_owned(), token });
+        let (name, signature) = (name.to_owned(), self.signature.clone());
+        self.send(&ClientMsg::Token { name, token, signature });
         self.authenticated();
     }
 

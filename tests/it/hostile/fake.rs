@@ -12,8 +12,8 @@ use rustchat::limits;
 use rustchat::wire::client::{decode_client, encode_server};
 use rustchat::wire::frame::{Decoder, encode_frame};
 use rustchat::wire::message::{
-    ClientMsg, ClusterState, ConversationInfo, Cursor, Member, Purpose, Ready, ServerAddress,
-    ServerMsg, Status, Welcome, Where,
+    ChangePassword, ClientMsg, ClusterState, ConversationInfo, Cursor, Member, Purpose, Ready,
+    ServerAddress, ServerMsg, Status, Welcome, Where,
 };
 use rustchat::wire::statement::{Elections, Event, LastLeader, MemberView, PeerView};
 use std::io::{Read, Write};
@@ -157,7 +157,12 @@ fn answers(message: &ClientMsg, manner: Manner, own: SocketAddr) -> Vec<ServerMs
             vec![ServerMsg::Authenticated { user: user(1), name: POISON.to_owned(), token }]
         }
         ClientMsg::Resume { .. } => flow(),
-        ClientMsg::Lookup { request, .. } => vec![refused(*request, Refusal::NoSuchUser)],
+        ClientMsg::Lookup { request, .. }
+        | ClientMsg::Devices { request }
+        | ClientMsg::Revoke { request, .. }
+        | ClientMsg::ChangePassword(ChangePassword { request, .. }) => {
+            vec![refused(*request, Refusal::NoSuchUser)]
+        }
         ClientMsg::Fetch(fetch) => {
             let run = |seq: u64| Run { first_seq: seq, ..messages()[seq as usize - 1].clone() };
             vec![ServerMsg::History {

@@ -4,7 +4,7 @@ use crate::harness::{Cluster, Raw};
 use crate::support::hostile::NAMES;
 use rustchat::chat::command::{Command, Register};
 use rustchat::chat::event::Event;
-use rustchat::chat::ids::DeviceId;
+use rustchat::chat::ids::{DeviceId, LoginId};
 use rustchat::chat::name::UserName;
 use rustchat::chat::refusal::Refusal;
 use rustchat::chat::state::State;
@@ -37,9 +37,11 @@ fn no_entry_of_the_log_registers_such_a_name() {
                 device: DeviceId([1; 16]),
                 token_hash: [2; 32],
                 device_key: Default::default(),
+                session: LoginId([3; 16]),
+                invite: None,
             })],
         );
-        let ready = |event: &Event| matches!(event, Event::DeviceReady { .. });
+        let ready = |event: &Event| matches!(event, Event::Attached { .. });
         (applied.events.iter().any(ready), state.rows().into_iter().any(is_user))
     };
     assert_eq!(register("alice"), (true, true));
@@ -63,7 +65,12 @@ fn a_server_registers_nobody_who_looks_like_somebody_else() {
     let refused = |name: &str, password: &str| {
         let mut raw = Raw::connect(cluster.address(1), DeviceId([2; 16]));
         let (name, password) = (name.to_owned(), password.to_owned());
-        raw.send(&ClientMsg::Register(Credentials { name, password }));
+        raw.send(&ClientMsg::Register(Credentials {
+            name,
+            password,
+            key: None,
+            invite: String::new(),
+        }));
         raw.until("the refusal", |message| match message {
             ServerMsg::Refused { refusal, .. } => Some(refusal),
             ServerMsg::Authenticated { name, .. } => panic!("{name:?} was let in"),

@@ -143,10 +143,12 @@ impl Client {
     fn introduce(&self) -> ClientMsg {
         let name = self.name.clone();
         match &self.token {
-            Some(token) => ClientMsg::Token { name, token: token.clone() },
+            Some(token) => ClientMsg::Token { name, token: token.clone(), signature: Bytes::new() },
             None => ClientMsg::Register(crate::wire::message::Credentials {
                 password: format!("the word of {name}"),
                 name,
+                key: None,
+                invite: String::new(),
             }),
         }
     }

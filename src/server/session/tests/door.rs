@@ -1,17 +1,21 @@
 //! The way in: what is refused, what is repeated, and that only what is unread comes.
 
 use super::world::{Server, block_on};
-use crate::chat::command::{Advance, Command, Register, Send, Target};
-use crate::chat::ids::{ClusterId, ConversationId, DeviceId, UserId};
+use crate::chat::command::{AddDevice, Advance, Attach, Command, Register, Send, Target};
+use crate::chat::event::Event;
+use crate::chat::ids::{ClusterId, ConversationId, DeviceId, LoginId, UserId};
 use crate::chat::message::Body;
 use crate::chat::refusal::Refusal;
+use crate::client::key::DeviceKey;
 use crate::limits;
+use crate::server::hub::{Delivery, Note};
 use crate::server::placement::Place;
 use crate::server::queries;
-use crate::server::session::{Answer, Output, Query, Session, Trouble};
+use crate::server::session::{Answer, Output, Proven, Query, Session, Trouble};
 use crate::wire::client::decode_server;
 use crate::wire::message::{
-    ClientMsg, ClusterState, Credentials, Cursor, Hello, Purpose, SendRun, ServerAddress, ServerMsg,
+    Challenge, ClientMsg, ClusterState, Credentials, Cursor, Hello, Purpose, SendRun,
+    ServerAddress, ServerMsg,
 };
 use bytes::Bytes;
 use std::time::{Duration, Instant};
@@ -27,6 +31,8 @@ pub fn register(name: &str, device: u8) -> Command {
         device: DeviceId([device; 16]),
         token_hash: *blake3::hash(&[device; 32]).as_bytes(),
         device_key: Bytes::new(),
+        session: LoginId([device; 16]),
+        invite: None,
     })
 }
 
@@ -55,7 +61,7 @@ pub fn hello(device: u8) -> Hello {
 
 fn session(server: &Server) -> Session {
     let cluster = ClusterState { leader: Some(1), term: 1, live: 1, voters: 1 };
-    Session::new(server.setup(1), cluster, Instant::now())
+    Session::new(server.setup(1), cluster, [9; 32], Instant::now())
 }
 
 fn said(session: &mut Session, message: ClientMsg) -> Vec<Output> {
@@ -63,7 +69,7 @@ fn said(session: &mut Session, message: ClientMsg) -> Vec<Output> {
     session.outputs()
 }
 
-fn welcomed(server: &Server, device: u8) -> Session {
+pub fn welcomed(server: &Server, device: u8) -> Session {
     let mut session = session(server);
     let asked = said(&mut session, ClientMsg::Hello(hello(device)));
     assert_eq!(asked, [Output::Ask(Query::Place { placed: true })]);
@@ -73,7 +79,12 @@ fn welcomed(server: &Server, device: u8) -> Session {
 }
 
 fn credentials(name: &str) -> Credentials {
-    Credentials { name: name.to_owned(), password: "secret".to_owned() }
+    let (name, password) = (name.to_owned(), "secret".to_owned());
+    Credentials { name, password, ..Credentials::default() }
+}
+
+fn shown(name: &str, token: Bytes) -> ClientMsg {
+    ClientMsg::Token { name: name.to_owned(), token, signature: Bytes::new() }
 }
 
 fn refusal(outputs: &[Output]) -> Option<(Refusal, bool)> {
@@ -143,7 +154,8 @@ fn a_registration_whose_answer_was_lost_becomes_a_login() {
     assert_eq!(refusal(&session.outputs()), Some((Refusal::NameTaken, false)));
     said(&mut session, ClientMsg::Register(credentials("alice")));
     let alice = UserId { number: 1, ..BOB };
-    session.on_answer(Answer::Verified(Ok(Some((alice, [3; 32])))), Instant::now());
+    let proven = Proven { user: alice, passwords: 0, token: [3; 32] };
+    session.on_answer(Answer::Verified(Ok(Some(proven))), Instant::now());
     let outputs = session.outputs();
     let proposed = outputs.iter().any(|o| matches!(o, Output::Submit(Command::AddDevice(_))));
     assert!(proposed, "{outputs:?}");
@@ -179,24 +191,37 @@ fn a_lost_registration_is_submitted_again_until_the_state_shows_it() {
     let later = Instant::now() + Duration::from_secs(2);
     session.on_tick(later);
     assert_eq!(session.outputs().iter().filter(|o| is_register(o)).count(), 1);
-    // It was applied, but the event was lost.
-    server.state.write(|r| r.state.apply(9, &[register("eve", 5)]));
-    session.on_behind(later);
-    let outputs = session.outputs();
+    session.on_tick(later + Duration::from_secs(1));
+    let outputs = applied(&server, &mut session);
     let known = |o: &Output| matches!(o, Output::Send(ServerMsg::Authenticated { .. }));
     assert!(outputs.iter().any(known) && session.is_known(), "{outputs:?}");
+}
+
+/// Applies what the session proposed, whose event is lost, and gives what it says then.
+pub fn applied(server: &Server, session: &mut Session) -> Vec<Output> {
+    for output in session.outputs() {
+        if let Output::Submit(command) = output {
+            server.state.write(|r| r.state.apply(9, &[command]));
+        }
+    }
+    session.on_behind(Instant::now());
+    session.outputs()
+}
+
+/// Lets one of the two in, by the token.
+pub fn let_in(server: &Server, session: &mut Session, device: u8) {
+    let token = Bytes::from(vec![device; 32]);
+    let name = ["alice", "bob", "carol"][usize::from(device) - 1];
+    session.on_frame(shown(name, token), Instant::now());
+    let outputs = applied(server, session);
+    let known = |o: &Output| matches!(o, Output::Send(ServerMsg::Authenticated { .. }));
+    assert!(outputs.iter().any(known), "{outputs:?}");
 }
 
 /// Resumes as one of the two and returns the seqs of every pushed frame.
 fn pushed(server: &Server, device: u8, have: Vec<(ConversationId, u64)>) -> Vec<Vec<u64>> {
     let mut session = welcomed(server, device);
-    let token = Bytes::from(vec![device; 32]);
-    let name = ["alice", "bob"][usize::from(device) - 1].to_owned();
-    said(&mut session, ClientMsg::Token { name, token });
-    session.on_answer(Answer::Barrier(Ok(())), Instant::now());
-    let outputs = session.outputs();
-    let known = |o: &Output| matches!(o, Output::Send(ServerMsg::Authenticated { .. }));
-    assert!(outputs.iter().any(known), "{outputs:?}");
+    let_in(server, &mut session, device);
     let cursor = Cursor { cluster: CLUSTER, generation: 1, positions: Vec::new() };
     let mut todo = said(&mut session, ClientMsg::Resume { cursor, have });
     let mut frames = Vec::new();
@@ -233,6 +258,7 @@ fn the_unread_come_and_not_the_history() {
     let send = |k: u64| {
         Command::Send(Send {
             device: ALICE,
+            epoch: 0,
             group: 0,
             first_number: 10 * k + 1,
             confirmed: 0,
@@ -264,9 +290,7 @@ fn the_unread_come_and_not_the_history() {
 fn more_than_the_window_is_refused() {
     let server = server(Vec::new());
     let mut session = welcomed(&server, 2);
-    let token = Bytes::from(vec![2; 32]);
-    said(&mut session, ClientMsg::Token { name: "bob".to_owned(), token });
-    session.on_answer(Answer::Barrier(Ok(())), Instant::now());
+    let_in(&server, &mut session, 2);
     let cursor = Cursor::default();
     said(&mut session, ClientMsg::Resume { cursor, have: Vec::new() });
     while session.go_on(Instant::now()) {}
@@ -285,4 +309,124 @@ fn more_than_the_window_is_refused() {
     assert!(!session.is_closed(), "what is pending already does not count twice");
     let outputs = said(&mut session, send(vec![run(window as u64 + 1, 1)]));
     assert_eq!(refusal(&outputs), Some((Refusal::Protocol, true)));
+}
+
+#[test]
+fn a_token_that_is_not_known_is_refused_only_by_a_state_that_is_current() {
+    let server = server(Vec::new());
+    let mut session = welcomed(&server, 1);
+    let newer = Bytes::from(vec![7; 32]);
+    let token = shown("alice", newer.clone());
+    assert_eq!(said(&mut session, token.clone()), [Output::Ask(Query::Barrier)]);
+    session.on_answer(Answer::Barrier(Ok(())), Instant::now());
+    assert_eq!(refusal(&session.outputs()), Some((Refusal::BadCredentials, false)));
+    assert_eq!(said(&mut session, token), [Output::Ask(Query::Barrier)]);
+    // Alice logged in with the password elsewhere, and this server hears of it now.
+    let login = Command::AddDevice(AddDevice {
+        user: UserId { number: 1, ..BOB },
+        device: ALICE,
+        token_hash: *blake3::hash(&newer).as_bytes(),
+        device_key: Bytes::new(),
+        session: LoginId([8; 16]),
+        after: 1,
+        passwords: 0,
+    });
+    server.state.write(|r| r.state.apply(9, &[login]));
+    session.on_answer(Answer::Barrier(Ok(())), Instant::now());
+    let outputs = applied(&server, &mut session);
+    let joined = |o: &Output| matches!(o, Output::Join { epoch: 3, .. });
+    assert!(outputs.iter().any(joined), "{outputs:?}");
+}
+
+#[test]
+fn a_token_that_was_replaced_meanwhile_is_refused_by_apply() {
+    let server = server(Vec::new());
+    let mut session = welcomed(&server, 1);
+    let token = Bytes::from(vec![1; 32]);
+    let outputs = said(&mut session, shown("alice", token));
+    let [Output::Arrive(_), Output::Submit(Command::Attach(own))] = &outputs[..] else {
+        panic!("{outputs:?}")
+    };
+    let mut told = |session_id, refusal| {
+        let refused = Event::DeviceRefused { device: ALICE, session: session_id, refusal };
+        let delivery = Delivery { index: 9, notes: vec![Note::Event(refused)] };
+        session.on_delivery(delivery, Instant::now());
+        session.outputs()
+    };
+    assert_eq!(told(LoginId([1; 16]), Refusal::BadCredentials), [], "another login's answer");
+    let outputs = told(own.session, Refusal::BadCredentials);
+    assert_eq!(refusal(&outputs), Some((Refusal::BadCredentials, false)));
+    assert!(!session.is_known());
+}
+
+#[test]
+fn a_session_ends_when_the_state_shows_a_newer_one_of_its_device() {
+    let server = server(Vec::new());
+    let mut session = welcomed(&server, 1);
+    let_in(&server, &mut session, 1);
+    session.on_behind(Instant::now());
+    assert!(!session.is_closed());
+    let attach = Command::Attach(Attach {
+        device: ALICE,
+        token_hash: *blake3::hash(&[1; 32]).as_bytes(),
+        session: LoginId([77; 16]),
+        after: 2,
+    });
+    server.state.write(|r| r.state.apply(9, &[attach]));
+    session.on_behind(Instant::now());
+    assert!(session.is_closed());
+    let told = |o: &Output| matches!(o, Output::Send(ServerMsg::GoAway { .. }));
+    assert!(session.outputs().iter().any(told));
+}
+
+/// What a connection's client has to sign.
+fn challenge_of(server: &Server, seed: u8) -> (Session, Challenge) {
+    let cluster = ClusterState { leader: Some(1), term: 1, live: 1, voters: 1 };
+    let mut session = Session::new(server.setup(1), cluster, [seed; 32], Instant::now());
+    said(&mut session, ClientMsg::Hello(hello(1)));
+    session.on_answer(Answer::Place(Place::Here, None), Instant::now());
+    match &session.outputs()[..] {
+        [Output::Send(ServerMsg::Welcome(welcome))] => (session, welcome.challenge),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_device_with_a_key_must_sign_what_this_connection_wants_signed() {
+    let (key, other) = (DeviceKey::generate().unwrap(), DeviceKey::generate().unwrap());
+    let login = Command::AddDevice(AddDevice {
+        user: UserId { number: 1, ..BOB },
+        device: ALICE,
+        token_hash: *blake3::hash(&[1; 32]).as_bytes(),
+        device_key: Bytes::copy_from_slice(&key.public()),
+        session: LoginId([8; 16]),
+        after: 1,
+        passwords: 0,
+    });
+    let server = server(vec![login]);
+    let (first, challenge) = challenge_of(&server, 9);
+    let right = key.sign(CLUSTER, ALICE, &challenge);
+    let mut attempts = vec![Bytes::new(), other.sign(CLUSTER, ALICE, &challenge)];
+    attempts.push(key.sign(CLUSTER, DeviceId([2; 16]), &challenge));
+    attempts.push(key.sign(ClusterId([8; 16]), ALICE, &challenge));
+    let token = |signature| ClientMsg::Token {
+        name: "alice".to_owned(),
+        token: Bytes::from(vec![1; 32]),
+        signature,
+    };
+    let mut session = first;
+    for signature in attempts {
+        assert_eq!(said(&mut session, token(signature)), [Output::Ask(Query::Barrier)]);
+        session.on_answer(Answer::Barrier(Ok(())), Instant::now());
+        assert_eq!(refusal(&session.outputs()), Some((Refusal::BadCredentials, false)));
+    }
+    let captured = token(right);
+    let outputs = said(&mut session, captured.clone());
+    assert!(matches!(outputs.last(), Some(Output::Submit(Command::Attach(_)))), "{outputs:?}");
+    // Whoever heard all of it says it again on a connection of their own.
+    let (mut replay, another) = challenge_of(&server, 10);
+    assert_ne!(another, challenge);
+    assert_eq!(said(&mut replay, captured), [Output::Ask(Query::Barrier)]);
+    replay.on_answer(Answer::Barrier(Ok(())), Instant::now());
+    assert_eq!(refusal(&replay.outputs()), Some((Refusal::BadCredentials, false)));
 }

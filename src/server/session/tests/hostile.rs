@@ -2,11 +2,12 @@
 
 use super::door::{hello, register, server};
 use super::world::{Server, block_on};
+use crate::chat::command::Command;
 use crate::chat::scripts::seeds;
 use crate::limits;
 use crate::server::placement::Place;
 use crate::server::queries;
-use crate::server::session::{Answer, Output, Query, Session, Trouble};
+use crate::server::session::{Answer, NewPassword, Output, Proven, Query, Session, Trouble};
 use crate::wire::message::{ClientMsg, ClusterState, Cursor};
 use crate::wire::random;
 use bytes::Bytes;
@@ -23,8 +24,13 @@ fn answer(rng: &mut StdRng, server: &Server, query: Query) -> Answer {
         Query::Hash(_) => Answer::Hashed(result(fine).map(|()| ("hash".to_owned(), [3; 32]))),
         Query::Verify { name, .. } => Answer::Verified(result(fine).map(|()| {
             let user = server.state.read(|r| r.state.user_named(&name).map(|u| u.id));
-            user.map(|user| (user, [4; 32]))
+            user.map(|user| Proven { user, passwords: 0, token: [4; 32] })
         })),
+        Query::NewPassword { wanted, .. } => Answer::NewPassword {
+            request: wanted.request,
+            keep_devices: wanted.keep_devices,
+            result: result(fine).map(|()| NewPassword::There),
+        },
         Query::Barrier => Answer::Barrier(result(fine)),
         Query::Applied(_) => Answer::Applied(fine),
         Query::Page(wanted) => {
@@ -46,7 +52,9 @@ fn message(rng: &mut StdRng, k: usize) -> ClientMsg {
     let token = Bytes::from(vec![2; 32]);
     match k {
         0 if rng.random_bool(0.9) => ClientMsg::Hello(hello(2)),
-        1 if rng.random_bool(0.8) => ClientMsg::Token { name: "bob".to_owned(), token },
+        1 if rng.random_bool(0.8) => {
+            ClientMsg::Token { name: "bob".to_owned(), token, signature: Bytes::new() }
+        }
         2 if rng.random_bool(0.8) => {
             let cursor = Cursor::default();
             let have = random::list(rng, 0, |rng| (random::conversation(rng), random::number(rng)));
@@ -63,7 +71,7 @@ fn nothing_a_client_says_ends_the_server_or_fills_it() {
     seeds(3_000, |rng| {
         let mut now = Instant::now();
         let cluster = ClusterState { leader: Some(1), term: 1, live: 1, voters: 1 };
-        let mut session = Session::new(server.setup(1), cluster, now);
+        let mut session = Session::new(server.setup(1), cluster, rng.random(), now);
         for k in 0..30 {
             now += Duration::from_millis(rng.random_range(0..400));
             session.on_frame(message(rng, k), now);
@@ -75,8 +83,15 @@ fn nothing_a_client_says_ends_the_server_or_fills_it() {
                     break;
                 }
                 for output in outputs {
-                    if let Output::Ask(query) = output {
-                        session.on_answer(answer(rng, &server, query), now);
+                    match output {
+                        Output::Ask(query) => {
+                            session.on_answer(answer(rng, &server, query), now);
+                        }
+                        Output::Submit(command @ Command::Attach(_)) => {
+                            server.state.write(|r| r.state.apply(1, &[command]));
+                            session.on_behind(now);
+                        }
+                        _ => {}
                     }
                 }
             }

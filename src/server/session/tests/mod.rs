@@ -4,6 +4,7 @@
 mod client;
 mod door;
 mod hostile;
+mod reads;
 mod world;
 
 use crate::chat::scripts::seeds;

@@ -9,7 +9,7 @@ use crate::server::hub::{Hub, Mailbox};
 use crate::server::placement::Place;
 use crate::server::queries;
 use crate::server::replica::{Replica, StateReader};
-use crate::server::session::{Answer, Output, Query, Session, Setup};
+use crate::server::session::{Answer, Output, Proven, Query, Session, Setup};
 use crate::store::Store;
 use crate::store::memory::Memory;
 use crate::store::record::LogId;
@@ -185,7 +185,7 @@ impl<'a> World<'a> {
             let setup = self.servers[server].setup(server as u32 + 1);
             self.links[who] = Some(Link {
                 server,
-                session: Session::new(setup, cluster, self.now),
+                session: Session::new(setup, cluster, self.rng.random(), self.now),
                 mailbox: self.servers[server].hub.attach(),
                 questions: Vec::new(),
                 up: VecDeque::from([self.clients[who].connect()]),
@@ -219,7 +219,8 @@ impl<'a> World<'a> {
             Query::Verify { name, .. } => {
                 while server.apply(&self.log) {}
                 let user = server.state.read(|r| r.state.user_named(&name).map(|u| u.id));
-                Answer::Verified(Ok(user.map(|user| (user, self.rng.random()))))
+                let token = self.rng.random();
+                Answer::Verified(Ok(user.map(|user| Proven { user, passwords: 0, token })))
             }
             Query::Barrier => {
                 while server.apply(&self.log) {}
@@ -302,8 +303,10 @@ impl<'a> World<'a> {
                         }
                     }
                     Output::Ask(query) => link.questions.push(query),
-                    Output::Await(token) => link.mailbox.await_token(token),
-                    Output::Join { user, device } => link.mailbox.join(user, device),
+                    Output::Arrive(device) => link.mailbox.arrive(device),
+                    Output::Join { user, device, epoch } => {
+                        link.mailbox.join(user, device, epoch);
+                    }
                     Output::Marks(_) | Output::Close => {}
                 }
             }

@@ -1,9 +1,14 @@
 //! The state machine over many random logs: replicas agree, what is written is
 //! all there is to know, and every message has one outcome.
 
+mod account;
+mod invitations;
+mod logins;
+mod matrix;
+
 use super::command::{Command, Register, Send, Target};
 use super::event::{Event, Outcome};
-use super::ids::{ConversationId, DeviceId, UserId};
+use super::ids::{ConversationId, DeviceId, LoginId, UserId};
 use super::message::Body;
 use super::refusal::Refusal;
 use super::scripts::{CLUSTER, Entry, device, log, seeds, user};
@@ -141,7 +146,7 @@ impl Sender {
         let to = tail[0].0;
         let bodies = tail.iter().take(count).take_while(|m| m.0 == to).map(|m| m.1.clone());
         let (device, bodies) = (self.device, bodies.collect());
-        Command::Send(Send { device, group: 0, first_number, confirmed, to, bodies })
+        Command::Send(Send { device, epoch: 1, group: 0, first_number, confirmed, to, bodies })
     }
 }
 
@@ -155,6 +160,8 @@ fn founded() -> Entry {
             device: device(k),
             token_hash: [k; 32],
             device_key: Bytes::new(),
+            session: LoginId([k; 16]),
+            invite: None,
         })
     };
     let names = [(1, "alice"), (2, "bob"), (3, "carol")];
@@ -313,7 +320,15 @@ fn send_to_nobody(first_number: u64, count: usize, confirmed: u64) -> Command {
     let nobody = UserId { cluster: CLUSTER, number: 77 };
     let bodies = vec![Body::text("hello?"); count];
     let to = Target::User(nobody);
-    Command::Send(Send { device: device(1), group: 0, first_number, confirmed, to, bodies })
+    Command::Send(Send {
+        device: device(1),
+        epoch: 1,
+        group: 0,
+        first_number,
+        confirmed,
+        to,
+        bodies,
+    })
 }
 
 #[test]
@@ -346,7 +361,7 @@ fn a_group_that_does_not_exist_leaves_no_trace() {
     for group in 1..5 {
         let (device, bodies) = (device(1), vec![Body::text("hi")]);
         let to = Target::User(user(2));
-        let send = Send { device, group, first_number: 1, confirmed: 0, to, bodies };
+        let send = Send { device, epoch: 1, group, first_number: 1, confirmed: 0, to, bodies };
         let events = state.apply(0, &[Command::Send(send)]).events;
         let outcome = Outcome::Refused(Refusal::Protocol);
         assert_eq!(events, [Event::Outcome { device, group, first_number: 1, count: 1, outcome }]);
@@ -365,6 +380,8 @@ fn a_recovery_begins_a_generation_once_and_leaves_numbers_out() {
             device: device(number),
             token_hash: [number; 32],
             device_key: Bytes::new(),
+            session: LoginId([number; 16]),
+            invite: None,
         })
     };
     state.apply(2000, &[register("alice", 1)]);

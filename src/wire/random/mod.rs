@@ -1,18 +1,21 @@
 //! Random values of everything that is encoded, for tests.
 
+mod log;
+
+pub(crate) use log::{command, mark, write};
+
 use super::message::{
-    Ack, ClientMsg, ClusterState, ConversationInfo, Credentials, Cursor, Fetch, Hello, MarkEntry,
-    Member, OutcomeRun, Purpose, Ready, SendRun, ServerAddress, ServerMsg, Status, Welcome, Where,
+    Ack, ChangePassword, ClientMsg, ClusterState, ConversationInfo, Credentials, Cursor,
+    DeviceInfo, Fetch, Hello, MarkEntry, Member, OutcomeRun, Purpose, Ready, SendRun,
+    ServerAddress, ServerMsg, Status, Welcome, Where,
 };
-use super::record::{LogId, Mark};
 use super::statement::{Elections, Event, LastLeader, Load, MemberView, PeerView};
-use crate::chat::command::{AddDevice, Advance, Command, Register, Send, Target};
+use crate::chat::command::Target;
 use crate::chat::event::Outcome;
 use crate::chat::ids::{ClusterId, ConversationId, DeviceId, MessageId, Position, UserId};
 use crate::chat::message::{Body, Run};
-use crate::chat::name::UserName;
 use crate::chat::refusal::Refusal;
-use crate::chat::write::{self, Kind, SentIndex, Write};
+use crate::chat::write::Kind;
 use bytes::Bytes;
 use rand::Rng;
 use rand::rngs::StdRng;
@@ -99,7 +102,7 @@ fn target(rng: &mut StdRng) -> Target {
 }
 
 fn refusal(rng: &mut StdRng) -> Refusal {
-    Refusal::from_code(rng.random_range(1..=13)).unwrap()
+    Refusal::from_code(rng.random_range(1..=18)).unwrap()
 }
 
 fn address(rng: &mut StdRng) -> ServerAddress {
@@ -141,7 +144,12 @@ fn hello(rng: &mut StdRng) -> Hello {
 }
 
 fn credentials(rng: &mut StdRng) -> Credentials {
-    Credentials { name: text(rng), password: text(rng) }
+    Credentials {
+        name: text(rng),
+        password: text(rng),
+        key: some(rng, |rng| rng.random()),
+        invite: text(rng),
+    }
 }
 
 fn send_run(rng: &mut StdRng) -> SendRun {
@@ -150,11 +158,11 @@ fn send_run(rng: &mut StdRng) -> SendRun {
 }
 
 pub(crate) fn client_msg(rng: &mut StdRng) -> ClientMsg {
-    match rng.random_range(0..10) {
+    match rng.random_range(0..13) {
         0 => ClientMsg::Hello(hello(rng)),
         1 => ClientMsg::Register(credentials(rng)),
-        2 => ClientMsg::Login(credentials(rng)),
-        3 => ClientMsg::Token { name: text(rng), token: blob(rng, 40) },
+        2 => ClientMsg::Login(Credentials { invite: String::new(), ..credentials(rng) }),
+        3 => ClientMsg::Token { name: text(rng), token: blob(rng, 40), signature: blob(rng, 64) },
         4 => ClientMsg::Resume {
             cursor: cursor(rng),
             have: list(rng, 0, |rng| (conversation(rng), number(rng))),
@@ -169,6 +177,14 @@ pub(crate) fn client_msg(rng: &mut StdRng) -> ClientMsg {
             current: rng.random(),
         }),
         8 => ClientMsg::Lookup { request: small(rng), name: text(rng) },
+        9 => ClientMsg::Devices { request: small(rng) },
+        10 => ClientMsg::Revoke { request: small(rng), device: device(rng) },
+        11 => ClientMsg::ChangePassword(ChangePassword {
+            request: small(rng),
+            old: text(rng),
+            new: text(rng),
+            keep_devices: rng.random(),
+        }),
         _ => ClientMsg::Ping(rng.random()),
     }
 }
@@ -190,6 +206,7 @@ fn welcome(rng: &mut StdRng) -> Welcome {
         state: cluster_state(rng),
         began_ms: rng.random(),
         former: list(rng, 0, cluster),
+        challenge: some(rng, |rng| rng.random()).unwrap_or_default(),
     }
 }
 
@@ -354,9 +371,19 @@ fn status(rng: &mut StdRng) -> Status {
     }
 }
 
+fn device_info(rng: &mut StdRng) -> DeviceInfo {
+    DeviceInfo {
+        id: device(rng),
+        added_at_ms: rng.random(),
+        seen_at_ms: rng.random(),
+        revoked: rng.random(),
+        own: rng.random(),
+    }
+}
+
 pub(crate) fn server_msg(rng: &mut StdRng) -> ServerMsg {
     let (request, retry_after_ms) = (small(rng), small(rng));
-    match rng.random_range(0..17) {
+    match rng.random_range(0..19) {
         0 => ServerMsg::Welcome(welcome(rng)),
         1 => ServerMsg::Redirect(address(rng)),
         2 => ServerMsg::Where(where_(rng)),
@@ -387,109 +414,8 @@ pub(crate) fn server_msg(rng: &mut StdRng) -> ServerMsg {
         13 => ServerMsg::Busy { retry_after_ms },
         14 => ServerMsg::GoAway { retry_after_ms, text: text(rng) },
         15 => ServerMsg::Pong(rng.random()),
+        16 => ServerMsg::Devices { request, devices: list(rng, 0, device_info) },
+        17 => ServerMsg::Done { request },
         _ => ServerMsg::Cluster(cluster_state(rng)),
-    }
-}
-
-pub(crate) fn command(rng: &mut StdRng) -> Command {
-    let (user, device, token_hash, device_key) =
-        (user(rng), device(rng), rng.random(), blob(rng, 20));
-    match rng.random_range(0..7) {
-        0 => Command::Found { cluster: cluster(rng), name: text(rng) },
-        1 => {
-            let (name, password_hash) = (text(rng), text(rng));
-            Command::Register(Register { name, password_hash, device, token_hash, device_key })
-        }
-        2 => Command::AddDevice(AddDevice { user, device, token_hash, device_key }),
-        3 => Command::Send(Send {
-            device,
-            group: rng.random(),
-            first_number: rng.random(),
-            confirmed: rng.random(),
-            to: target(rng),
-            bodies: list(rng, 0, body),
-        }),
-        4 => Command::Marks(list(rng, 0, |rng| Advance {
-            user,
-            conversation: conversation(rng),
-            delivered: rng.random(),
-            read: rng.random(),
-        })),
-        5 => Command::SetFormat(rng.random()),
-        _ => Command::Recover { generation: rng.random(), skip: rng.random() },
-    }
-}
-
-pub(crate) fn write(rng: &mut StdRng) -> Write {
-    let (user, device, conversation) = (user(rng), device(rng), conversation(rng));
-    match rng.random_range(0..8) {
-        0 => Write::Meta(write::Meta {
-            cluster: some(rng, cluster).unwrap_or_default(),
-            name: text(rng),
-            generation: rng.random(),
-            format: rng.random(),
-            last_user: rng.random(),
-            last_conversation: rng.random(),
-            last_at_ms: rng.random(),
-            began_ms: rng.random(),
-            former: list(rng, 0, cluster),
-        }),
-        1 => Write::User(write::User {
-            id: user,
-            name: UserName::exact("alice.b-2").unwrap(),
-            password_hash: text(rng),
-            registered_at_ms: rng.random(),
-        }),
-        2 => Write::Device(write::Device {
-            id: device,
-            user,
-            token_hash: rng.random(),
-            key: blob(rng, 20),
-            added_at_ms: rng.random(),
-        }),
-        3 => Write::Conversation(write::Conversation {
-            id: conversation,
-            kind: kind(rng),
-            members: list(rng, 0, self::user),
-            last_seq: rng.random(),
-            title: text(rng),
-        }),
-        4 => {
-            let (delivered, read) = (rng.random(), rng.random());
-            Write::Mark(write::Mark { conversation, user, delivered, read })
-        }
-        5 => Write::Sent(write::Sent {
-            device,
-            group: rng.random(),
-            last_number: rng.random(),
-            refusals: list(rng, 0, |rng| (rng.random(), refusal(rng))),
-        }),
-        6 => {
-            let first_seq = number(rng);
-            Write::History { conversation, runs: runs(rng, conversation, first_seq) }
-        }
-        _ => {
-            let first_number = number(rng);
-            Write::SentIndex(SentIndex {
-                device,
-                group: rng.random(),
-                first_number,
-                last_number: first_number + rng.random_range(0..512),
-                conversation,
-                first_seq: number(rng),
-                at_ms: rng.random(),
-            })
-        }
-    }
-}
-
-pub(crate) fn mark(rng: &mut StdRng) -> Mark {
-    let id =
-        |rng: &mut StdRng| LogId { term: rng.random_range(0..3), index: rng.random_range(0..3) };
-    Mark {
-        applied: some(rng, id),
-        hash: some(rng, |rng| rng.random()).unwrap_or_default(),
-        membership: blob(rng, 20),
-        membership_id: some(rng, id),
     }
 }

@@ -1,0 +1,151 @@
+//! Who may register, as an operator wants it: the policy, and invitations. Only programs on this
+//! machine may want anything. What is wanted goes through the log and is answered when this server
+//! has applied it. It must not know who registers.
+
+use super::caller::turned_away;
+use super::desk::Desk;
+use super::orders::answer;
+use crate::chat::command::Command;
+use crate::chat::state::State as Chat;
+use crate::chat::write::{Invitation, Registration};
+use crate::clock::now_ms;
+use crate::limits;
+use crate::server::shared::Shared;
+use crate::wire::log;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use axum::{Extension, Json};
+use serde::Deserialize;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+/// A command that has not been applied after this time is submitted again.
+const RESUBMIT: Duration = Duration::from_secs(1);
+/// One that was not even queued, after this time.
+const HOLD: Duration = Duration::from_millis(100);
+/// It is given up after this time.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How often to look whether it has been applied.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// A policy as it is written.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Policy {
+    registration: Word,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Word {
+    Open,
+    Invite,
+    Closed,
+}
+
+/// An invitation as it is written; its code stays with whoever made it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Wanted {
+    /// BLAKE3 of the code, in hexadecimal digits.
+    code_hash: String,
+    valid_s: u64,
+}
+
+/// Sets who may register.
+pub async fn registration(
+    State(desk): State<Desk>,
+    Extension(peer): Extension<IpAddr>,
+    headers: HeaderMap,
+    Json(policy): Json<Policy>,
+) -> Response {
+    if let Some(why) = turned_away(peer, &headers) {
+        return answer(StatusCode::FORBIDDEN, "forbidden", why);
+    }
+    let (wanted, text) = match policy.registration {
+        Word::Open => (Registration::Open, "anybody may register"),
+        Word::Invite => (Registration::Invite, "new users need an invitation"),
+        Word::Closed => (Registration::Closed, "nobody may register"),
+    };
+    let is_so = move |chat: &Chat| (chat.meta().registration == wanted).then_some(Ok(()));
+    settle(&desk, &Command::SetRegistration(wanted), is_so, text).await
+}
+
+/// Makes an invitation.
+pub async fn invite(
+    State(desk): State<Desk>,
+    Extension(peer): Extension<IpAddr>,
+    headers: HeaderMap,
+    Json(wanted): Json<Wanted>,
+) -> Response {
+    if let Some(why) = turned_away(peer, &headers) {
+        return answer(StatusCode::FORBIDDEN, "forbidden", why);
+    }
+    let hash = blake3::Hash::from_hex(&wanted.code_hash).map(|hash| *hash.as_bytes());
+    let valid = Duration::from_secs(wanted.valid_s);
+    let (Ok(code_hash), true) = (hash, !valid.is_zero() && valid <= limits::INVITATION_TIME) else {
+        let text = "an invitation has a hash, and is valid for 1 s to 365 days";
+        return answer(StatusCode::BAD_REQUEST, "malformed", text);
+    };
+    let expires_at_ms = now_ms() + wanted.valid_s * 1000;
+    let invitation = Invitation { code_hash, expires_at_ms };
+    let is_there = move |chat: &Chat| {
+        let all = &chat.meta().invitations;
+        if all.iter().any(|other| other.code_hash == code_hash) {
+            return Some(Ok(()));
+        }
+        (all.len() >= limits::INVITATIONS).then(|| {
+            Err(format!("{} invitations are not used yet: that is the limit", limits::INVITATIONS))
+        })
+    };
+    settle(&desk, &Command::Invite(invitation), is_there, "the invitation is valid").await
+}
+
+/// Brings a command into the log; `outcome` says what the state shows of it.
+async fn settle(
+    desk: &Desk,
+    command: &Command,
+    outcome: impl Fn(&Chat) -> Option<Result<(), String>>,
+    text: &str,
+) -> Response {
+    let Some(shared) = desk.node() else {
+        let text = "this server does not run now";
+        return answer(StatusCode::SERVICE_UNAVAILABLE, "not_now", text);
+    };
+    if shared.node.read_barrier().await.is_err() {
+        let text = "no majority answered in time";
+        return answer(StatusCode::SERVICE_UNAVAILABLE, "not_now", text);
+    }
+    match applied(&shared, command, outcome).await {
+        Some(Ok(())) => answer(StatusCode::OK, "done", text),
+        Some(Err(why)) => answer(StatusCode::CONFLICT, "refused", &why),
+        None => {
+            let text = "it was not committed in time, and may still be";
+            answer(StatusCode::GATEWAY_TIMEOUT, "unknown", text)
+        }
+    }
+}
+
+async fn applied(
+    shared: &Shared,
+    command: &Command,
+    outcome: impl Fn(&Chat) -> Option<Result<(), String>>,
+) -> Option<Result<(), String>> {
+    let end = Instant::now() + PATIENCE;
+    let mut submit_at = Instant::now();
+    loop {
+        if let Some(outcome) = shared.setup.state.read(|r| outcome(&r.state)) {
+            return Some(outcome);
+        }
+        let now = Instant::now();
+        if now >= end {
+            return None;
+        }
+        if now >= submit_at {
+            let queued = shared.node.submit(log::encode_command(command), 1);
+            submit_at = now + if queued.is_ok() { RESUBMIT } else { HOLD };
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
