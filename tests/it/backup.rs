@@ -216,12 +216,19 @@ fn interrupted(cluster: &mut Cluster, alice: &Person, lines: &[String]) -> usize
     let answers = BufReader::new(child.stdout.take().unwrap());
     let (first, rest) = lines.split_at(lines.len() / 10);
     let (first, rest) = (first.join("\n") + "\n", rest.join("\n") + "\n");
-    stdin.write_all(first.as_bytes()).unwrap();
+    // Beside the reader: a client whose answers nobody takes takes no more lines.
+    let (go_on, may) = std::sync::mpsc::channel::<()>();
+    let writer = std::thread::spawn(move || {
+        stdin.write_all(first.as_bytes()).unwrap();
+        // The rest ends with the client, which may not take everything.
+        if may.recv().is_ok() {
+            drop(stdin.write_all(rest.as_bytes()));
+        }
+    });
     let acked = answers.lines().take(lines.len() / 10).map_while(Result::ok).count();
     cluster.kill_all();
     let before = bytes(alice.home());
-    // It ends with the client, which may not take everything.
-    let writer = std::thread::spawn(move || drop(stdin.write_all(rest.as_bytes())));
+    go_on.send(()).unwrap();
     wait_until(SOON, "much waits in the outbox", || {
         (bytes(alice.home()) > before + 200_000).then_some(())
     });

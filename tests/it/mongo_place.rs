@@ -32,7 +32,8 @@ fn beside(cluster: &mut Cluster, seat: u32) -> Vec<String> {
     assert!(outputs.iter().all(|name| found.contains(name)), "{found:?}");
     let known = |name: &str| {
         let of_others = name.starts_with("home-") || name.contains("-machine-");
-        of_others || name == "nodes.conf" || name.ends_with(".out") || name.ends_with(".log")
+        let given = ["nodes.conf", "keys"].contains(&name);
+        of_others || given || name.ends_with(".out") || name.ends_with(".log")
     };
     found.retain(|name| !known(name));
     found

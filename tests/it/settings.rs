@@ -59,7 +59,7 @@ fn check_tells_all_that_is_wrong_and_show_where_each_value_is_from() {
         ("data", "d", "flag --data"),
         ("node", "2", "env RUSTCHAT_NODE"),
         ("log.keep", "2", "good.toml:5"),
-        ("store", "mongodb://…@h/", "good.toml:2"),
+        ("store", "mongodb://…@h/", "good.toml:3"),
         ("admin", "127.0.0.1:7302", "nodes.conf:29"),
         ("shutdown_grace", "30s", "default"),
     ];

@@ -38,7 +38,8 @@ impl Second {
         std::fs::write(home.join("nodes.conf"), conf).unwrap();
         let log = home.join("log");
         let mut command = program(&home);
-        command.args(["serve", "--until-stdin-closes", "--nodes", "nodes.conf"]);
+        command.args(["serve", "--until-stdin-closes", "--insecure-plain"]);
+        command.args(["--nodes", "nodes.conf"]);
         command.args(["--node", &seat.to_string(), "--store", servers.database(seat)]);
         command.env("RUSTCHAT_LOG", "error,rustchat=debug");
         command.stdin(Stdio::piped()).stdout(Stdio::null());
