@@ -217,7 +217,7 @@ fn interrupted(cluster: &mut Cluster, alice: &Person, lines: &[String]) -> usize
     let (first, rest) = lines.split_at(lines.len() / 10);
     let (first, rest) = (first.join("\n") + "\n", rest.join("\n") + "\n");
     // Beside the reader: a client whose answers nobody takes takes no more lines.
-    let (go_on, may) = std::sync::mpsc::channel::<()>();
+    let (go_on, may) = std::sync::mpsc::sync_channel::<()>(1);
     let writer = std::thread::spawn(move || {
         stdin.write_all(first.as_bytes()).unwrap();
         // The rest ends with the client, which may not take everything.
