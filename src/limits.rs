@@ -131,6 +131,10 @@ pub const CLIENT_SILENCE: Duration = Duration::from_secs(60);
 /// A client that takes nothing for this long although something waits for it is gone.
 pub const CLIENT_STUCK: Duration = Duration::from_secs(120);
 
+/// A client for whom this much time passes without room in its buffer is gone, although it takes a
+/// byte now and then.
+pub const CLIENT_SLOW: Duration = Duration::from_secs(600);
+
 /// Heartbeats are sent by Raft this often.
 pub const HEARTBEAT: Duration = Duration::from_millis(500);
 /// A connection between servers that is silent for this long is dead.

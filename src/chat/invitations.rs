@@ -16,8 +16,9 @@ impl State {
     pub(super) fn invite(&mut self, at_ms: u64, invitation: Invitation) {
         let all = &mut self.meta.invitations;
         let known = all.iter().any(|other| other.code_hash == invitation.code_hash);
-        if !known && all.len() < limits::INVITATIONS && invitation.expires_at_ms > at_ms {
-            all.push(invitation);
+        let open = all.iter().filter(|other| !other.used).count();
+        if !known && open < limits::INVITATIONS && invitation.expires_at_ms > at_ms {
+            all.push(Invitation { used: false, ..invitation });
         }
     }
 
@@ -25,9 +26,28 @@ impl State {
     pub(super) fn admit(&mut self, r: &Register) -> Result<(), Refusal> {
         self.may_register(r.invite)?;
         if self.meta.registration == Registration::Invite {
-            self.meta.invitations.retain(|other| Some(other.code_hash) != r.invite);
+            self.use_up(r.invite);
         }
         Ok(())
+    }
+
+    fn use_up(&mut self, code: Option<[u8; 32]>) {
+        let all = &mut self.meta.invitations;
+        if let Some(used) = all.iter_mut().find(|other| Some(other.code_hash) == code) {
+            used.used = true;
+        }
+        // As many used ones are kept as may be open, those that stay longest.
+        let mut used: Vec<u64> =
+            all.iter().filter(|other| other.used).map(|other| other.expires_at_ms).collect();
+        if used.len() > limits::INVITATIONS {
+            used.sort_unstable();
+            let first = used.first().copied();
+            let gone =
+                all.iter().position(|other| other.used && Some(other.expires_at_ms) == first);
+            if let Some(gone) = gone {
+                all.remove(gone);
+            }
+        }
     }
 
     /// Whether somebody may register who has the code with this hash.
@@ -35,12 +55,13 @@ impl State {
     /// # Errors
     /// Why not.
     pub fn may_register(&self, invite: Option<[u8; 32]>) -> Result<(), Refusal> {
-        let known = |hash| self.meta.invitations.iter().any(|other| other.code_hash == hash);
+        let open =
+            |hash| self.meta.invitations.iter().any(|other| other.code_hash == hash && !other.used);
         match (self.meta.registration, invite) {
             (Registration::Open, _) => Ok(()),
             (Registration::Closed, _) => Err(Refusal::RegistrationClosed),
             (Registration::Invite, None) => Err(Refusal::InvitationNeeded),
-            (Registration::Invite, Some(hash)) if known(hash) => Ok(()),
+            (Registration::Invite, Some(hash)) if open(hash) => Ok(()),
             (Registration::Invite, Some(_)) => Err(Refusal::InvitationInvalid),
         }
     }

@@ -105,6 +105,7 @@ fn command(rng: &mut StdRng, state: &State) -> Command {
         13 => Command::Invite(Invitation {
             code_hash: [rng.random_range(0..3); 32],
             expires_at_ms: state.meta().last_at_ms + rng.random_range(0..9_000),
+            used: false,
         }),
         11 => Command::SetPassword(SetPassword {
             user: user(rng.random_range(0..6)),

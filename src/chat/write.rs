@@ -82,6 +82,9 @@ pub struct Invitation {
     pub code_hash: [u8; 32],
     /// By the time of the log, in milliseconds of UNIX time: from then on it is worth nothing.
     pub expires_at_ms: u64,
+    /// Somebody came in by it. It stays until it expires, so that a late copy of the command that
+    /// made it does not make it again.
+    pub used: bool,
 }
 
 impl Meta {

@@ -90,6 +90,10 @@ impl Session {
                  choose it with --cluster, or wait until it is back"
             )));
         }
+        if self.identity.cluster.is_none() {
+            // It named no cluster: to become another device would help nobody.
+            return self.close(None, text);
+        }
         self.on_lost();
         self.out.push_back(Output::Renew);
     }
@@ -171,7 +175,7 @@ impl Session {
         }
     }
 
-    fn fail(&mut self, error: ClientError) {
+    pub(super) fn fail(&mut self, error: ClientError) {
         self.on_lost();
         self.out.push_back(Output::Failed(error));
     }

@@ -7,6 +7,7 @@ use super::session::{Output, Phase, Session};
 use super::{ClientError, ClientEvent, Connection};
 use crate::chat::ids::Group;
 use crate::chat::message::Run;
+use crate::chat::refusal::Refusal;
 use crate::wire::message::{Ack, ConversationInfo, MarkEntry, Ready, ServerMsg};
 
 impl Session {
@@ -24,6 +25,13 @@ impl Session {
             ServerMsg::Marked(marks) => marks.into_iter().for_each(|mark| self.on_marked(mark)),
             ServerMsg::Busy { retry_after_ms } => {
                 self.sends.busy(now, u64::from(retry_after_ms));
+            }
+            // Somebody revoked this device: it does not come back by itself, although it may know
+            // the password.
+            ServerMsg::Refused { request: 0, refusal: Refusal::UnknownDevice, .. } => {
+                self.identity.token = None;
+                self.out.push_back(Output::Token(None));
+                self.fail(ClientError::Refused(Refusal::UnknownDevice));
             }
             // Of the connection: what it refuses is told by the text.
             ServerMsg::Refused { request: 0, refusal, text } => {

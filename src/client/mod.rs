@@ -146,7 +146,9 @@ pub enum ClientError {
     /// A cluster that was never used from here, on another machine: a person must compare its
     /// fingerprint. Nothing was told to it.
     #[error(
-        "the cluster at {server} is new here; its key is {key}. Compare it with what its          operator sees in `rustchat keys show`, then add --fingerprint {key} (or --trust-new to          take any)"
+        "the cluster at {server} is new here; its key is {key}. Compare it with what its \
+         operator sees in `rustchat keys show`, then add --fingerprint {key} (or --trust-new to \
+         take any)"
     )]
     NewCluster {
         /// `host:port`.
@@ -157,7 +159,9 @@ pub enum ClientError {
     /// A cluster shows another key than it had: somebody may stand in between. Nothing was told
     /// to it.
     #[error(
-        "THE KEY HAS CHANGED at {server}: it is {found}, and was {expected}. Either somebody          stands between you and the cluster, or it was made anew with other keys. Nothing was          told to it. If its operator says that this is right: rustchat keys forget {expected}"
+        "THE KEY HAS CHANGED at {server}: it is {found}, and was {expected}. Either somebody \
+         stands between you and the cluster, or it was made anew with other keys. Nothing was \
+         told to it. If its operator says that this is right: rustchat keys forget {expected}"
     )]
     KeyChanged {
         /// `host:port`.

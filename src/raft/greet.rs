@@ -41,8 +41,8 @@ pub fn hello(shared: &Arc<Shared>) -> MakeHello {
             peer: seat.peer,
         });
         PeerHello {
-            min: wire::VERSION,
-            max: wire::VERSION,
+            min: wire::PEER_VERSION,
+            max: wire::PEER_VERSION,
             features: 0,
             cluster,
             generation,
@@ -101,12 +101,14 @@ fn same_generation(shared: &Shared, theirs: &PeerHello) -> Result<(), String> {
     }
     if generation > theirs.generation {
         return Err(format!(
-            "generation_mismatch: node {seat} is of generation {} of the cluster, which was              recovered without it and is in generation {generation}: {CURE}",
+            "generation_mismatch: node {seat} is of generation {} of the cluster, which was \
+             recovered without it and is in generation {generation}: {CURE}",
             theirs.generation
         ));
     }
     let text = format!(
-        "generation_mismatch: this node is of generation {generation} of the cluster, which was          recovered without it: node {seat} is of generation {}. {CURE}",
+        "generation_mismatch: this node is of generation {generation} of the cluster, which was \
+             recovered without it: node {seat} is of generation {}. {CURE}",
         theirs.generation
     );
     shared.halt.stop(StopReason::Refused(text));

@@ -246,14 +246,14 @@ struct Failed {
 /// stranger cannot lock a user out.
 #[derive(Debug, Default)]
 pub struct Throttle {
-    failed: BTreeMap<(String, IpAddr), Failed>,
+    failed: BTreeMap<(String, Origin), Failed>,
 }
 
 impl Throttle {
     /// How long this pair must still wait before a password is looked at.
     #[must_use]
     pub fn wait(&self, name: &str, address: IpAddr, now: Instant) -> Option<Duration> {
-        let failed = self.failed.get(&(name.to_owned(), address))?;
+        let failed = self.failed.get(&(name.to_owned(), Origin::of(address)))?;
         failed.until.checked_duration_since(now).filter(|wait| !wait.is_zero())
     }
 
@@ -263,7 +263,7 @@ impl Throttle {
             self.make_room(now);
         }
         let fresh = Failed { tries: 0, until: now };
-        let failed = self.failed.entry((name.to_owned(), address)).or_insert(fresh);
+        let failed = self.failed.entry((name.to_owned(), Origin::of(address))).or_insert(fresh);
         failed.tries = failed.tries.saturating_add(1);
         let doublings = failed.tries.saturating_sub(FREE_TRIES);
         if doublings > 0 {
@@ -274,7 +274,7 @@ impl Throttle {
 
     /// Notes a right password.
     pub fn passed(&mut self, name: &str, address: IpAddr) {
-        self.failed.remove(&(name.to_owned(), address));
+        self.failed.remove(&(name.to_owned(), Origin::of(address)));
     }
 
     fn make_room(&mut self, now: Instant) {

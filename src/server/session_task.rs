@@ -162,19 +162,21 @@ impl Driver {
         }
     }
 
+    /// When a client that takes nothing, or next to nothing, is given up.
+    fn stuck_at(&self) -> Instant {
+        let nothing = self.taken + limits::CLIENT_STUCK;
+        self.unread.map_or(nothing, |since| nothing.min(since + limits::CLIENT_SLOW))
+    }
+
     fn next_tick(&self, room: bool) -> Instant {
-        let patience = if room {
-            self.heard + limits::CLIENT_SILENCE
-        } else {
-            self.taken + limits::CLIENT_STUCK
-        };
+        let patience = if room { self.heard + limits::CLIENT_SILENCE } else { self.stuck_at() };
         self.session.next_tick().map_or(patience, |tick| tick.min(patience))
     }
 
     fn on_tick(&mut self, room: bool) -> Result<(), ConnError> {
         let now = Instant::now();
         let silent = room && now >= self.heard + limits::CLIENT_SILENCE;
-        let stuck = !room && now >= self.taken + limits::CLIENT_STUCK;
+        let stuck = !room && now >= self.stuck_at();
         if silent || stuck {
             return Err(io::Error::from(io::ErrorKind::TimedOut).into());
         }
@@ -200,6 +202,10 @@ impl Driver {
         let mut next = first;
         for _ in 0..TURNS {
             let Some(delivery) = next else { return };
+            if self.mailbox.revoked() || self.mailbox.replaced() {
+                // What came to be after its end is not this session's any more.
+                return self.look_at_flags();
+            }
             self.session.on_delivery(delivery, Instant::now());
             self.act();
             if self.writer.pending() >= limits::SESSION_OUT_BYTES {
@@ -339,7 +345,8 @@ impl Driver {
             Ok(()) => busy,
             Err(error) => {
                 self.session.on_not_taken(command, error, Instant::now());
-                busy || error == SubmitError::Busy
+                // What else is busy leaves no gap among the sends.
+                busy || (error == SubmitError::Busy && matches!(command, Command::Send(_)))
             }
         }
     }

@@ -33,6 +33,10 @@ pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/rustcha
 /// The protocol version that this build speaks, with clients and with servers.
 pub const VERSION: u32 = 1;
 
+/// Version of what servers say to each other, the commands of the log included: servers of
+/// different ones do not talk, since a command that one of them does not know would stop it.
+pub const PEER_VERSION: u32 = 2;
+
 /// Why bytes are no message.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WireError {

@@ -23,7 +23,7 @@ fn register(number: u8, invite: Option<u8>) -> Command {
 }
 
 fn invitation(code: u8, expires_at_ms: u64) -> Command {
-    Command::Invite(Invitation { code_hash: [code; 32], expires_at_ms })
+    Command::Invite(Invitation { code_hash: [code; 32], expires_at_ms, used: false })
 }
 
 /// Nobody may register without an invitation; it is second 1.

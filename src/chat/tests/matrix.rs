@@ -202,7 +202,9 @@ fn command(row: Row, actor: Actor) -> Command {
             change,
         }),
         Row::SetRegistration => Command::SetRegistration(Registration::Closed),
-        Row::Invite => Command::Invite(Invitation { code_hash: [1; 32], expires_at_ms: u64::MAX }),
+        Row::Invite => {
+            Command::Invite(Invitation { code_hash: [1; 32], expires_at_ms: u64::MAX, used: false })
+        }
         Row::Send => Command::Send(Send {
             device: own,
             epoch,

@@ -41,8 +41,8 @@ impl Fake {
         let digest = boot::digest(&cluster.config(2, false));
         let hello: MakeHello = Arc::new(move |to_seat| {
             let mut hello = PeerHello {
-                min: crate::wire::VERSION,
-                max: crate::wire::VERSION,
+                min: crate::wire::PEER_VERSION,
+                max: crate::wire::PEER_VERSION,
                 seat: 1,
                 raft_id: 1,
                 to_seat,

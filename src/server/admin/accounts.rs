@@ -89,13 +89,14 @@ pub async fn invite(
         return answer(StatusCode::BAD_REQUEST, "malformed", text);
     };
     let expires_at_ms = now_ms() + wanted.valid_s * 1000;
-    let invitation = Invitation { code_hash, expires_at_ms };
+    let invitation = Invitation { code_hash, expires_at_ms, used: false };
     let is_there = move |chat: &Chat| {
         let all = &chat.meta().invitations;
         if all.iter().any(|other| other.code_hash == code_hash) {
             return Some(Ok(()));
         }
-        (all.len() >= limits::INVITATIONS).then(|| {
+        let open = all.iter().filter(|other| !other.used).count();
+        (open >= limits::INVITATIONS).then(|| {
             Err(format!("{} invitations are not used yet: that is the limit", limits::INVITATIONS))
         })
     };

@@ -354,18 +354,11 @@ impl Session {
         self.send(ServerMsg::Authenticated { user, name, token });
     }
 
-    pub(super) fn on_device_refused(&mut self, session: LoginId, refusal: Refusal, now: Instant) {
-        let epoch = self.epoch();
+    pub(super) fn on_device_refused(&mut self, session: LoginId, refusal: Refusal) {
         let Some(entering) = self.entering().filter(|e| e.session == session) else { return };
         if refusal == Refusal::Overtaken {
-            // The state shows by whom, and is current enough now.
-            match &mut entering.command {
-                Command::AddDevice(AddDevice { after, .. })
-                | Command::Attach(Attach { after, .. }) => *after = epoch,
-                _ => {}
-            }
-            entering.again = now;
-            return self.submit_entry(now);
+            // Whoever still wants in asks again: a client that has gone elsewhere does not.
+            return self.go_away("another login of this device came first");
         }
         let (name, credentials) = (entering.name.clone(), entering.credentials.take());
         let owner = self.setup.state.read(|r| r.state.user_named(&name).map(|user| user.id));

@@ -231,7 +231,7 @@ impl Session {
         match event {
             Event::Attached { session, user, epoch, .. } => self.on_attached(session, user, epoch),
             Event::DeviceRefused { session, refusal, .. } => {
-                self.on_device_refused(session, refusal, now);
+                self.on_device_refused(session, refusal);
             }
             Event::Outcome { first_number, count, outcome, .. } => {
                 let count = u32::try_from(count).unwrap_or(u32::MAX);

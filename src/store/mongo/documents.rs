@@ -122,7 +122,11 @@ const fn registration(registration: Registration) -> &'static str {
 }
 
 fn invitation(invitation: &Invitation) -> Document {
-    doc! { "code_hash": hex(&invitation.code_hash), "expires_at": date(invitation.expires_at_ms) }
+    doc! {
+        "code_hash": hex(&invitation.code_hash),
+        "expires_at": date(invitation.expires_at_ms),
+        "used": invitation.used,
+    }
 }
 
 fn user(user: &User) -> Document {
@@ -252,7 +256,8 @@ fn invitations(read: &Reading<'_>) -> Result<Vec<Invitation>, StoreError> {
         let document = invitation.as_document().ok_or_else(|| read.bad("invitations"))?;
         let read = Reading { collection: read.collection, document };
         let code_hash = read.hex("code_hash")?;
-        Ok(Invitation { code_hash, expires_at_ms: read.date("expires_at")? })
+        let used = document.get_bool("used").unwrap_or(false);
+        Ok(Invitation { code_hash, expires_at_ms: read.date("expires_at")?, used })
     };
     read.list("invitations")?.iter().map(one).collect()
 }

@@ -159,7 +159,7 @@ pub fn registration(number: u32) -> Result<Registration, WireError> {
 
 impl From<&Invitation> for pb::Invite {
     fn from(i: &Invitation) -> Self {
-        Self { code_hash: bytes(&i.code_hash), expires_at_ms: i.expires_at_ms }
+        Self { code_hash: bytes(&i.code_hash), expires_at_ms: i.expires_at_ms, used: i.used }
     }
 }
 
@@ -168,7 +168,7 @@ impl TryFrom<pb::Invite> for Invitation {
 
     fn try_from(i: pb::Invite) -> Result<Self, WireError> {
         let code_hash = fixed(&i.code_hash, "invitation")?;
-        Ok(Self { code_hash, expires_at_ms: i.expires_at_ms })
+        Ok(Self { code_hash, expires_at_ms: i.expires_at_ms, used: i.used })
     }
 }
 

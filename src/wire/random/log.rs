@@ -19,7 +19,7 @@ fn registration(rng: &mut StdRng) -> Registration {
 }
 
 fn invitation(rng: &mut StdRng) -> Invitation {
-    Invitation { code_hash: rng.random(), expires_at_ms: rng.random() }
+    Invitation { code_hash: rng.random(), expires_at_ms: rng.random(), used: rng.random() }
 }
 
 fn speaker(rng: &mut StdRng) -> Speaker {
