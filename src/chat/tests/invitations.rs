@@ -51,7 +51,9 @@ fn an_invitation_lets_one_user_in() {
     state.apply(2_000, &[invitation(7, 9_000), invitation(7, 9_000)]);
     assert_eq!(state.meta().invitations.len(), 1, "a repeat is no second one");
     assert_eq!(result(&mut state, 3_000, register(1, Some(7))), Ok(1));
-    assert_eq!(state.meta().invitations, []);
+    // A late copy of the command that made it does not make it again.
+    state.apply(3_000, &[invitation(7, 9_000)]);
+    assert_eq!(state.meta().invitations.iter().map(|i| i.used).collect::<Vec<_>>(), [true]);
     // The same once more, as after an answer that was lost; and somebody else with the code.
     assert_eq!(result(&mut state, 3_000, register(1, Some(7))), Ok(1));
     assert_eq!(result(&mut state, 3_000, register(2, Some(7))), Err(Refusal::InvitationInvalid));
@@ -90,12 +92,17 @@ fn a_refused_registration_uses_nothing_up_and_a_closed_door_stays_closed() {
         Register { device: device(2), token_hash: [2; 32], ..as_register(register(1, Some(8))) };
     let taken = Command::Register(taken);
     assert_eq!(result(&mut state, 2_000, taken), Err(Refusal::NameTaken));
-    assert_eq!(state.meta().invitations.len(), 1);
+    assert_eq!(open(&state), 1);
     state.apply(3_000, &[Command::SetRegistration(Registration::Closed)]);
     assert_eq!(result(&mut state, 3_000, register(2, Some(8))), Err(Refusal::RegistrationClosed));
     state.apply(3_000, &[Command::SetRegistration(Registration::Open)]);
     assert_eq!(result(&mut state, 3_000, register(2, Some(8))), Ok(1));
-    assert_eq!(state.meta().invitations.len(), 1, "nobody needed it");
+    assert_eq!(open(&state), 1, "nobody needed it");
+}
+
+/// Invitations that nobody has used.
+fn open(state: &State) -> usize {
+    state.meta().invitations.iter().filter(|invitation| !invitation.used).count()
 }
 
 fn as_register(command: Command) -> Register {
@@ -103,4 +110,19 @@ fn as_register(command: Command) -> Register {
         Command::Register(register) => register,
         other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn used_invitations_are_kept_until_they_expire_but_not_too_many() {
+    let mut state = start();
+    for n in 1..=u8::try_from(limits::INVITATIONS + 1).unwrap() {
+        let expires = 9_000 + u64::from(n);
+        state.apply(2_000, &[invitation(n, expires)]);
+        assert_eq!(result(&mut state, 2_000, register(n, Some(n))), Ok(1));
+    }
+    let kept = &state.meta().invitations;
+    assert_eq!(kept.len(), limits::INVITATIONS);
+    assert!(kept.iter().all(|i| i.used && i.code_hash != [1; 32]), "the first to expire went");
+    state.apply(10_000, &[]);
+    assert_eq!(state.meta().invitations, []);
 }
