@@ -156,6 +156,10 @@ pub const PEER_CONTROL_HANDLERS: usize = 32;
 pub const PEER_CALLS: usize = 4096;
 /// Connections to the port for servers that have not said who they are.
 pub const PEER_STRANGERS: usize = 64;
+/// The same from one address: as many as nine servers behind one need, and some.
+pub const PEER_STRANGERS_OF_ONE: usize = 16;
+/// What strangers do at that port is logged at most this often.
+pub const PEER_STRANGERS_LOG: Duration = Duration::from_secs(5);
 /// A ping goes out this often, so that no living connection is silent.
 pub const PEER_PING: Duration = Duration::from_millis(300);
 /// A connection to another server is made within this time or tried again. Together with

@@ -6,7 +6,7 @@ use super::effective::keys_beside;
 use super::outcome::{Failure, Kind};
 use crate::chat::name::UserName;
 use crate::chat::text::printable;
-use crate::client::security::Security;
+use crate::client::security::{Pins, Security};
 use crate::client::{Account, ClientConfig, ClientError, Finding, status};
 use crate::config;
 use crate::tls::{self, Fingerprint, KeysError};
@@ -213,17 +213,21 @@ pub fn targets(args: &TargetArgs) -> Result<Vec<String>, Failure> {
 ///
 /// # Errors
 /// A `nodes.conf` with mistakes; several clusters answer, or not the one that was named.
-pub async fn find_targets(args: &TargetArgs, seek: &SeekArgs) -> Result<Vec<String>, Failure> {
+pub async fn find_targets(
+    args: &TargetArgs,
+    seek: &SeekArgs,
+) -> Result<(Vec<String>, Security), Failure> {
+    let security = args.security()?;
     if !args.node.is_empty() || nodes_file(args.nodes.as_deref()).is_some() {
-        return targets(args);
+        return Ok((targets(args)?, security));
     }
-    let security = args.trust.security();
+    let security = security.expecting(known_key(seek.cluster.as_deref()));
     let found = status::discover(seek.discovery, seek.cluster.as_deref(), security).await?;
     if !found.is_empty() {
-        return Ok(found);
+        return Ok((found, security));
     }
     match &seek.cluster {
-        None => targets(args),
+        None => Ok((targets(args)?, security)),
         Some(name) => {
             let text = format!(
                 "the cluster {name} does not answer on the network (only a leader does): name a \
@@ -232,6 +236,14 @@ pub async fn find_targets(args: &TargetArgs, seek: &SeekArgs) -> Result<Vec<Stri
             Err(Failure::text(Kind::Unavailable, text))
         }
     }
+}
+
+/// The key that this user's clients know a cluster of this name by, if there is one.
+fn known_key(cluster: Option<&str>) -> Option<Fingerprint> {
+    let state = std::env::var_os("RUSTCHAT_STATE").map(PathBuf::from);
+    let state = state.or_else(|| config::dirs::state().ok())?;
+    let pins = Pins::load(Some(&state)).ok()?;
+    pins.named(cluster?).next()
 }
 
 /// The `nodes.conf` to use: the one given, else the one in the current directory.

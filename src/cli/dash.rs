@@ -31,9 +31,10 @@ pub async fn run(args: &DashArgs) -> Outcome {
     if let (true, Some(rounds)) = (once, replay.clone()) {
         return print(&dash::replayed(rounds));
     }
-    let addresses =
-        if replay.is_some() { Vec::new() } else { find_targets(&args.target, &args.seek).await? };
-    let security = args.target.security()?;
+    let (addresses, security) = match replay {
+        Some(_) => (Vec::new(), args.target.security()?),
+        None => find_targets(&args.target, &args.seek).await?,
+    };
     if once {
         return print(&dash::ask(addresses, PATIENCE, security).await);
     }

@@ -220,12 +220,16 @@ fn admin(file: Option<&Path>, own: &Node, listens: SocketAddr) -> Given<Option<S
 fn keys_dir(nodes: Option<&Path>, data: &Path) -> PathBuf {
     match nodes {
         Some(file) => keys_beside(file),
-        None => {
-            let mut name = data.file_name().unwrap_or_default().to_owned();
-            name.push(".keys");
-            data.with_file_name(name)
-        }
+        None => keys_of_data(data),
     }
+}
+
+/// The keys that go with a data directory.
+#[must_use]
+pub fn keys_of_data(data: &Path) -> PathBuf {
+    let mut name = data.file_name().unwrap_or_default().to_owned();
+    name.push(".keys");
+    data.with_file_name(name)
 }
 
 /// The keys that go with a `nodes.conf`.

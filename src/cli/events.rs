@@ -6,6 +6,7 @@ use super::connect::find_targets;
 use super::outcome::{End, Failure, Outcome};
 use super::signals::Signals;
 use crate::chat::text::{printable, printable_json};
+use crate::client::security::Security;
 use crate::client::status::{ask, ask_all};
 use crate::clock::now_ms;
 use crate::report::story::{self, Group};
@@ -27,8 +28,7 @@ const AGAIN: Duration = Duration::from_millis(500);
 /// A `nodes.conf` with mistakes, or an output that is gone.
 pub async fn run(args: &EventsArgs) -> Outcome {
     let mut signals = Signals::new()?;
-    let targets = find_targets(&args.target, &args.seek).await?;
-    let security = args.target.security()?;
+    let (targets, security) = find_targets(&args.target, &args.seek).await?;
     let rows = tokio::select! {
         rows = ask_all(targets, args.timeout, Some(0), security) => rows,
         () = signals.next() => return Ok(End::Done),
@@ -42,7 +42,7 @@ pub async fn run(args: &EventsArgs) -> Outcome {
         return Ok(End::Done);
     }
     if args.follow {
-        return follow(args, rows, timeline, printer, signals).await;
+        return follow((args, security), rows, timeline, printer, signals).await;
     }
     let silent: Vec<_> = rows.iter().filter(|row| row.fresh().is_none()).collect();
     for row in &silent {
@@ -60,13 +60,12 @@ pub async fn run(args: &EventsArgs) -> Outcome {
 
 /// Asks again and again for what is new, until a signal comes or nobody reads any more.
 async fn follow(
-    args: &EventsArgs,
+    (args, security): (&EventsArgs, Security),
     rows: Vec<Row>,
     mut timeline: Timeline,
     mut printer: Printer,
     mut signals: Signals,
 ) -> Outcome {
-    let security = args.target.security()?;
     let mut seats: BTreeMap<String, Option<u32>> =
         rows.into_iter().map(|row| (row.addr, row.seat)).collect();
     loop {

@@ -2,7 +2,7 @@
 //! this machine's clients trust. It must not know connections.
 
 use super::connect::nodes_file;
-use super::effective::{Effective, keys_beside};
+use super::effective::{Effective, keys_beside, keys_of_data};
 use super::outcome::{End, Failure, Kind, Outcome};
 use crate::chat::text::printable;
 use crate::client::security::Pins;
@@ -91,9 +91,20 @@ pub fn run(command: &KeysCommand) -> Outcome {
 
 impl PlaceArgs {
     fn dir(&self) -> PathBuf {
-        let beside = || keys_beside(&nodes_file(self.nodes.as_deref()).unwrap_or_default());
-        self.keys.clone().unwrap_or_else(beside)
+        let usual = || match nodes_file(self.nodes.as_deref()) {
+            Some(file) => keys_beside(&file),
+            // Those of the cluster of one that `serve` runs without a file, if it has run.
+            None => of_one().filter(|dir| dir.is_dir()).unwrap_or_else(|| PathBuf::from("keys")),
+        };
+        self.keys.clone().unwrap_or_else(usual)
     }
+}
+
+/// The keys of a cluster of one that was started without a `nodes.conf`.
+fn of_one() -> Option<PathBuf> {
+    let one = config::single();
+    let seat = one.nodes.first()?.seat;
+    Some(keys_of_data(&config::dirs::data(&one.cluster, seat).ok()?))
 }
 
 fn init(place: &PlaceArgs, cluster: Option<&str>) -> Outcome {

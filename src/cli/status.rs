@@ -7,6 +7,7 @@ use super::connect::find_targets;
 use super::outcome::{End, Failure, Kind, Outcome};
 use super::signals::Signals;
 use crate::chat::text::printable_json;
+use crate::client::security::Security;
 use crate::client::status::ask_all;
 use crate::clock::now_ms;
 use crate::report::Row;
@@ -29,24 +30,23 @@ const CLEAR: &str = "\u{1b}[H\u{1b}[2J";
 /// # Errors
 /// A `nodes.conf` with mistakes, an output that is gone, or a wait that took too long.
 pub async fn run(args: &StatusArgs) -> Outcome {
-    let targets = find_targets(&args.target, &args.seek).await?;
+    let (targets, security) = find_targets(&args.target, &args.seek).await?;
     if let Some(goal) = args.wait {
-        return wait(args, targets, goal).await;
+        return wait(args, targets, security, goal).await;
     }
     if args.watch {
-        return watch(args, targets).await;
+        return watch(args, targets, security).await;
     }
-    let rows = ask_all(targets, args.timeout, None, args.target.security()?).await;
+    let rows = ask_all(targets, args.timeout, None, security).await;
     let judgement = judge(&rows);
     print(args, &rows, &judgement)?;
     Ok(end(judgement.verdict))
 }
 
 /// Prints until a signal comes, or nobody reads any more. It ends as the last look says.
-async fn watch(args: &StatusArgs, targets: Vec<String>) -> Outcome {
+async fn watch(args: &StatusArgs, targets: Vec<String>, security: Security) -> Outcome {
     let mut signals = Signals::new()?;
     let clear = !args.json && io::stdout().is_terminal();
-    let security = args.target.security()?;
     let mut last = End::Done;
     let mut every = tokio::time::interval(AGAIN);
     loop {
@@ -70,9 +70,8 @@ async fn watch(args: &StatusArgs, targets: Vec<String>) -> Outcome {
 }
 
 /// Looks until the goal is reached, then prints.
-async fn wait(args: &StatusArgs, targets: Vec<String>, goal: Goal) -> Outcome {
+async fn wait(args: &StatusArgs, targets: Vec<String>, security: Security, goal: Goal) -> Outcome {
     let until = Instant::now() + args.within;
-    let security = args.target.security()?;
     loop {
         let left = until.saturating_duration_since(Instant::now());
         let patience = args.timeout.min(left.max(LOOK));

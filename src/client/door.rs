@@ -43,6 +43,8 @@ impl Session {
         if welcome.version != wire::VERSION {
             return self.fail(ClientError::Refused(Refusal::Version));
         }
+        let (cluster, name) = (welcome.cluster, welcome.cluster_name.clone());
+        self.out.push_back(Output::Met { cluster, name });
         let known = self.identity.cluster;
         let same = known == Some(welcome.cluster);
         let restored = known.is_some_and(|known| !same && welcome.former.contains(&known));

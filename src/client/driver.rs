@@ -12,7 +12,8 @@ use super::requests::Answer;
 use super::security::Security;
 use super::session::{self, Identity, Output, Session};
 use super::{ClientConfig, ClientError, ClientEvent, Connection};
-use crate::tls::Fingerprint;
+use crate::chat::ids::ClusterId;
+use crate::tls::{Changed, Fingerprint};
 use crate::wire::client::{decode_server, encode_client};
 use crate::wire::conn::ConnError;
 use bytes::Bytes;
@@ -193,7 +194,7 @@ impl Driver {
                 self.session.on_hopeless(error);
             }
             Step::Dialled { to, placed, conn: Ok(conn) } => self.on_dialled(to, placed, conn),
-            Step::Dialled { to, conn: Err(why), .. } => self.wait(None, format!("{to}: {why}")),
+            Step::Dialled { to, conn: Err(why), .. } => self.on_not_dialled(to, &why),
             Step::Frame(Ok(Some(frame))) => self.on_frames(frame),
             Step::Frame(Ok(None)) => self.lost("the server closed the connection".into()),
             Step::Frame(Err(why)) => self.lost(why.to_string()),
@@ -218,11 +219,29 @@ impl Driver {
         }
     }
 
+    /// The way to a server failed. Where it led to somebody with another key than the one that is
+    /// named or remembered, a person must know, unless the client was connected before.
+    fn on_not_dialled(&mut self, to: String, why: &io::Error) {
+        match Changed::of(why) {
+            Some(Changed { expected, found })
+                if !self.session.has_been_live() && self.is_named(expected) =>
+            {
+                self.session.on_hopeless(ClientError::KeyChanged { server: to, expected, found });
+            }
+            _ => self.wait(None, format!("{to}: {why}")),
+        }
+    }
+
+    fn is_named(&self, key: Fingerprint) -> bool {
+        self.seeker.finding.security.expected == Some(key) || self.seeker.pins.has(key)
+    }
+
     /// A key that is named or remembered; a new one on this machine, or where the user said so.
     fn is_trusted(&self, key: Fingerprint, server: &str) -> bool {
         let given = self.seeker.finding.security;
-        let named = given.expected == Some(key) || self.seeker.pins.has(key);
+        let named = self.is_named(key);
         let (host, _) = server.rsplit_once(':').unwrap_or((server, ""));
+        let host = host.trim_start_matches('[').trim_end_matches(']');
         let here = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
         named || given.trust_new || here
     }
@@ -271,6 +290,7 @@ impl Driver {
                 Output::Token(token) => {
                     self.shared.device().set_token(token).map_err(state_failed)?;
                 }
+                Output::Met { cluster, name } => self.meet(cluster, &name)?,
                 Output::Known(known) => self.remember(&known)?,
                 Output::Renew => self.renew()?,
                 Output::Began { restored: backup, began_ms } => {
@@ -332,13 +352,29 @@ impl Driver {
         self.events.push(ClientEvent::Connection(Connection::Waiting { retry_ms, why }));
     }
 
+    /// Whether the server that presents itself has the key of the cluster that it speaks for.
+    fn meet(&self, cluster: ClusterId, name: &str) -> Result<(), ClientError> {
+        let pins = &self.seeker.pins;
+        let given = self.seeker.finding.security.expected;
+        // A person has compared the key: then only the id must not be another cluster's.
+        let compared = given.is_some() && given == self.authority && pins.of(cluster).is_none();
+        let expected = pins.instead_of(cluster, name, self.authority).filter(|_| !compared);
+        match (expected, self.authority) {
+            (None, _) => Ok(()),
+            (Some(expected), Some(found)) => {
+                let server = self.session.server().to_owned();
+                Err(ClientError::KeyChanged { server, expected, found })
+            }
+            (Some(expected), None) => {
+                let name = name.to_owned();
+                Err(ClientError::NoKey { name, expected })
+            }
+        }
+    }
+
     /// Keeps what a cluster says about itself.
     fn remember(&mut self, known: &session::Known) -> Result<(), ClientError> {
         if let Some(found) = self.authority {
-            if let Some(expected) = self.seeker.pins.of(known.cluster).filter(|key| *key != found) {
-                let server = self.session.server().to_owned();
-                return Err(ClientError::KeyChanged { server, expected, found });
-            }
             self.seeker.pins.add(known.cluster, &known.name, found).map_err(state_failed)?;
         }
         let mut device = self.shared.device();

@@ -117,7 +117,7 @@ impl Seeker {
         };
         let judge = |a: &Answer| match (self.is_credible(a), self.is_known(a)) {
             (false, _) => Judgement::Ignore,
-            (true, true) if self.is_wanted(a) => Judgement::Take,
+            (true, true) if self.is_wanted(a) || self.is_last(a) => Judgement::Take,
             (true, _) => Judgement::Keep,
         };
         let answers = ask(&targets, Purpose::Client, Patience::default(), judge).await;
@@ -132,16 +132,33 @@ impl Seeker {
     fn is_credible(&self, answer: &Answer) -> bool {
         let security = self.security();
         let Some(signer) = answer.signer else { return security.plain };
-        let pinned = self.pins.of(answer.cluster);
-        security.plain
-            || (security.expected.is_none_or(|key| key == signer)
-                && pinned.is_none_or(|key| key == signer))
+        match security.expected {
+            _ if security.plain => true,
+            Some(key) => key == signer,
+            None => self.conflict(answer.cluster, &answer.cluster_name, Some(signer)).is_none(),
+        }
+    }
+
+    /// The key that such a cluster is known by here, where it shows another one.
+    fn conflict(
+        &self,
+        cluster: ClusterId,
+        name: &str,
+        key: Option<Fingerprint>,
+    ) -> Option<Fingerprint> {
+        self.pins.instead_of(cluster, name, key)
     }
 
     /// True if nobody else could speak for its cluster: others need not be heard.
     fn is_known(&self, answer: &Answer) -> bool {
         let security = self.security();
         security.plain || security.expected.is_some() || self.pins.of(answer.cluster).is_some()
+    }
+
+    /// True for the cluster used last, where nothing else is asked for.
+    fn is_last(&self, answer: &Answer) -> bool {
+        let asked = self.finding.cluster.is_some() || self.bound.is_some();
+        !asked && Some(answer.cluster) == self.last
     }
 
     /// True for the one cluster that can be meant.
@@ -159,7 +176,10 @@ impl Seeker {
         }
         // The newest answer of a cluster counts, and of those of the latest generation: servers
         // that a recovery left behind may still believe that one of them leads.
-        let wanted: Vec<_> = answers.iter().filter(|a| self.is_wanted(a)).collect();
+        let mut wanted: Vec<_> = answers.iter().filter(|a| self.is_wanted(a)).collect();
+        if wanted.iter().any(|a| self.is_known(a)) {
+            wanted.retain(|a| self.is_known(a));
+        }
         let signers: BTreeSet<_> = wanted.iter().map(|a| a.signer).collect();
         if signers.len() > 1 {
             return Err(several_keys(&wanted));
@@ -202,16 +222,18 @@ impl Seeker {
         };
         let mut answers: FuturesUnordered<_> = servers.into_iter().map(ask).collect();
         let mut best: Option<(Where, Option<Fingerprint>)> = None;
-        let mut changed = None;
+        let (mut changed, mut proved) = (None, false);
         let mut why = "no server answers".to_owned();
         while let Ok(Some((server, answer))) = timeout_at(deadline, answers.next()).await {
             let (answer, key) = match answer {
                 Ok((answer, key)) => (Ok(answer), key),
                 Err(error) => (Err(error), None),
             };
+            let other = |found: &Where| self.conflict(found.cluster, &found.cluster_name, key);
+            proved |= key.is_some() && key == security.expected;
             match answer {
-                Ok(ServerMsg::Where(found)) if self.is_other(&found, key) => {
-                    let expected = self.pins.of(found.cluster);
+                Ok(ServerMsg::Where(found)) if key.is_some() && other(&found).is_some() => {
+                    let expected = other(&found);
                     changed = changed.or(expected.zip(key).map(|(expected, found)| {
                         ClientError::KeyChanged { server, expected, found }
                     }));
@@ -239,14 +261,10 @@ impl Seeker {
         let leader = best.and_then(|(b, key)| Some((address(&b.leader?), key)));
         match (leader, changed) {
             (Some((server, key)), _) => Ok(Found { server, security: security.expecting(key) }),
-            (None, Some(changed)) => Err(Lost::Changed(changed)),
-            (None, None) => Err(Lost::Nobody(why)),
+            // Where the cluster itself answers too, somebody else at one of its addresses is nothing.
+            (None, Some(changed)) if !proved => Err(Lost::Changed(changed)),
+            (None, _) => Err(Lost::Nobody(why)),
         }
-    }
-
-    /// True if it speaks for a cluster that is known here by another key.
-    fn is_other(&self, found: &Where, key: Option<Fingerprint>) -> bool {
-        key.zip(self.pins.of(found.cluster)).is_some_and(|(key, pinned)| key != pinned)
     }
 
     fn accepts(&self, found: &Where) -> bool {
@@ -289,5 +307,47 @@ mod tests {
         let all = [answer(7, "east", 9), answer(2, "west", 1)];
         assert_eq!(seeker.choose(&all).unwrap().cluster, ClusterId([2; 16]));
         assert!(seeker.choose(&all[..1]).is_err());
+    }
+
+    /// An answer with this key.
+    fn signed(cluster: u8, name: &str, key: u8) -> Answer {
+        Answer { signer: Some(Fingerprint::of_key(&[key; 32])), ..answer(cluster, name, 1) }
+    }
+
+    #[test]
+    fn who_is_known_is_taken_and_who_only_says_so_is_not_heard() {
+        let mut seeker = Seeker::default();
+        let west = ClusterId([1; 16]);
+        seeker.pins.add(west, "west", Fingerprint::of_key(&[1; 32])).unwrap();
+        let genuine = signed(1, "west", 1);
+        // Neither its id nor, with another id, its name.
+        for rogue in [signed(1, "west", 2), signed(1, "other", 2), signed(2, "west", 2)] {
+            assert!(!seeker.is_credible(&rogue) && seeker.is_credible(&genuine));
+        }
+        assert!(!seeker.is_credible(&answer(1, "west", 9)), "nobody signed it");
+        // Restored from a backup it has another id, and its key.
+        assert!(seeker.is_credible(&signed(3, "west", 1)));
+        // A new cluster of a new name may be chosen, but not instead of the last one.
+        let new = signed(4, "north", 4);
+        assert!(seeker.is_credible(&new));
+        seeker.last = Some(west);
+        let all = [new.clone(), genuine.clone()];
+        assert_eq!(seeker.choose(&all).unwrap().signer, genuine.signer);
+        // A person who has compared another key is believed.
+        seeker.finding.security.expected = Some(Fingerprint::of_key(&[2; 32]));
+        assert!(seeker.is_credible(&signed(2, "west", 2)) && !seeker.is_credible(&genuine));
+    }
+
+    #[test]
+    fn two_unknown_clusters_of_one_name_are_a_persons_choice() {
+        let mut seeker = Seeker::default();
+        seeker.finding.cluster = Some("west".into());
+        let all = [signed(1, "west", 1), signed(2, "west", 2)];
+        let Err(Lost::Choose(ClientError::ChooseKey { keys, .. })) = seeker.choose(&all) else {
+            panic!("{:?}", seeker.choose(&all))
+        };
+        assert_eq!(keys.len(), 2);
+        seeker.pins.add(ClusterId([2; 16]), "west", Fingerprint::of_key(&[2; 32])).unwrap();
+        assert_eq!(seeker.choose(&all).unwrap().cluster, ClusterId([2; 16]));
     }
 }

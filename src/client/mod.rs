@@ -161,7 +161,8 @@ pub enum ClientError {
     #[error(
         "THE KEY HAS CHANGED at {server}: it is {found}, and was {expected}. Either somebody \
          stands between you and the cluster, or it was made anew with other keys. Nothing was \
-         told to it. If its operator says that this is right: rustchat keys forget {expected}"
+         told to it. If another cluster is meant: --fingerprint {found}. If this one has new keys, as \
+         its operator must say: rustchat keys forget {expected}"
     )]
     KeyChanged {
         /// `host:port`.
@@ -170,6 +171,19 @@ pub enum ClientError {
         expected: Fingerprint,
         /// The key that was shown.
         found: Fingerprint,
+    },
+    /// A server without TLS speaks for a cluster whose key is remembered. Nothing was told to it.
+    #[error(
+        "this server uses no TLS, and the cluster {} is known here by its key {expected}: leave \
+         --insecure-plain out. Nothing was told to it. If its operator says that it uses none any \
+         more: rustchat keys forget {expected}",
+        printable(.name)
+    )]
+    NoKey {
+        /// The cluster's name.
+        name: String,
+        /// Its key.
+        expected: Fingerprint,
     },
     /// The state directory cannot be used.
     #[error("{0}")]

@@ -87,6 +87,29 @@ impl Pins {
         self.pins.iter().find(|pin| pin.cluster == id).map(|pin| pin.key)
     }
 
+    /// The key that a cluster of this id or name should have instead of `key`; `None` where `key`
+    /// is right, or nothing is known of such a cluster.
+    #[must_use]
+    pub fn instead_of(
+        &self,
+        cluster: ClusterId,
+        name: &str,
+        key: Option<Fingerprint>,
+    ) -> Option<Fingerprint> {
+        if let Some(pinned) = self.of(cluster) {
+            return Some(pinned).filter(|pinned| Some(*pinned) != key);
+        }
+        let mut named = self.named(name);
+        let first = named.next()?;
+        let right = Some(first) == key || named.any(|other| Some(other) == key);
+        (!right).then_some(first)
+    }
+
+    /// The keys of the clusters of this name.
+    pub fn named(&self, name: &str) -> impl Iterator<Item = Fingerprint> {
+        self.pins.iter().filter(move |pin| pin.name == name).map(|pin| pin.key)
+    }
+
     /// True if some cluster has this key.
     #[must_use]
     pub fn has(&self, key: Fingerprint) -> bool {
@@ -154,6 +177,20 @@ mod tests {
         pins.add(west, "west", key(3)).unwrap();
         let mut pins = Pins::load(Some(dir.path())).unwrap();
         assert_eq!((pins.of(west), pins.of(east)), (Some(key(1)), Some(key(2))));
+        let new = ClusterId([3; 16]);
+        for (id, name, shown, expected) in [
+            (west, "west", Some(1), None),
+            (west, "other", Some(3), Some(1)),
+            (west, "west", None, Some(1)),
+            // Another id does not make it another cluster.
+            (new, "west", Some(3), Some(1)),
+            (new, "west", None, Some(1)),
+            (new, "west", Some(1), None),
+            (new, "north", Some(3), None),
+        ] {
+            let instead = pins.instead_of(id, name, shown.map(key));
+            assert_eq!(instead, expected.map(key), "{name} {shown:?}");
+        }
         assert!(pins.has(key(2)) && !pins.has(key(3)));
         assert_eq!(pins.forget("west").unwrap(), 1);
         assert_eq!(Pins::load(Some(dir.path())).unwrap().of(west), None);

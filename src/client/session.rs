@@ -30,6 +30,14 @@ pub enum Output {
     Settle(u64),
     /// Keep the device's token, or forget it.
     Token(Option<Bytes>),
+    /// A server presents itself: nothing is told to it before its cluster was found to have the
+    /// right key.
+    Met {
+        /// The cluster that it belongs to.
+        cluster: ClusterId,
+        /// Its name.
+        name: String,
+    },
     /// This cluster knows the device; keep its servers.
     Known(Known),
     /// Become a new device and connect again: this cluster does not know the old one.

@@ -1,4 +1,4 @@
-//! How many answers go out: in all, and to one network, so that nobody can use up what others
+//! How many answers go out: in all, and to one network, so that no network can use up what others
 //! are due or be flooded with answers to questions that it did not ask. Sans-IO; its memory is
 //! bounded. It must not know sockets or what an answer says.
 

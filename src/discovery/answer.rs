@@ -167,7 +167,7 @@ mod tests {
             let asked = decode_question(&question).expect("a question");
             let answer = reply(&asked, question.len(), told(rng)).expect("an answer to it");
             assert!(answer.len() <= question.len(), "{} bytes", answer.len());
-            assert_eq!(decode_answer(&answer).unwrap().nonce, asked.nonce);
+            assert_eq!(decode_answer(&answer, None).unwrap().nonce, asked.nonce);
             let mut padded = answer.to_vec();
             padded.resize(limits::QUESTION_BYTES, 0);
             let half = &question[..rng.random_range(0..question.len())];

@@ -82,6 +82,10 @@ pub async fn ask(
     let mut answers: Vec<Answer> = Vec::new();
     send_all(&socket, &question, targets).await?;
     loop {
+        // However much comes, and however fast.
+        if Instant::now() >= deadline {
+            return Ok(answers);
+        }
         tokio::select! {
             heard = timeout_at(deadline, hear(&socket, nonce)) => {
                 let Ok(answer) = heard else { return Ok(answers) };
@@ -146,9 +150,8 @@ async fn hear(socket: &UdpSocket, nonce: [u8; 16]) -> io::Result<Answer> {
             Err(why) => return Err(why),
         };
         let bytes = datagram.get(..length).unwrap_or_default();
-        match decode_answer(bytes) {
-            Ok(answer) if answer.nonce == nonce => return Ok(answer),
-            _ => {}
+        if let Ok(answer) = decode_answer(bytes, Some(nonce)) {
+            return Ok(answer);
         }
     }
 }

@@ -132,7 +132,7 @@ async fn an_answer_is_never_longer_than_its_question_and_nothing_else_is_answere
     let last = encode_question(&Question { version: 1, nonce: [6; 16], purpose: Purpose::Cluster });
     socket.send_to(&last, to).await.unwrap();
     let length = socket.recv(&mut answer).await.unwrap();
-    let heard = decode_answer(&answer[..length]).unwrap();
+    let heard = decode_answer(&answer[..length], None).unwrap();
     assert_eq!(heard.nonce, [6; 16]);
 }
 
@@ -162,7 +162,7 @@ async fn servers_that_are_made_to_ask_each_other_stay_silent() {
     let mut answer = [0; 2048];
     for _ in 0..2 {
         let length = honest.recv(&mut answer).expect("an answer of each server");
-        assert_eq!(decode_answer(&answer[..length]).unwrap().nonce, [6; 16]);
+        assert_eq!(decode_answer(&answer[..length], None).unwrap().nonce, [6; 16]);
     }
     spoofed.set_nonblocking(true).unwrap();
     let heard = spoofed.recv(&mut answer);

@@ -100,7 +100,9 @@ impl Authority {
         let certificate = params.signed_by(&pair, &self.issuer).map_err(failed)?;
         let mut public = [0; 32];
         public.copy_from_slice(pair.public_key_raw());
-        let voucher = hint::vouch(&self.private, seat, &public)
+        let until = now + DAY * u32::try_from(days).unwrap_or(u32::MAX);
+        let until = until.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        let voucher = hint::vouch(&self.private, seat, &public, until)
             .ok_or_else(|| failed("the authority's key does not sign"))?;
         Ok(pem::encode_many(&[
             Pem::new(KEY_TAG, pair.serialize_der()),

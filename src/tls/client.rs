@@ -54,11 +54,12 @@ pub async fn connect(stream: TcpStream, expected: Option<Fingerprint>) -> io::Re
     config.enable_sni = false;
     let name = server_name(SERVER_NAME).map_err(io::Error::other)?;
     let connected = TlsConnector::from(Arc::new(config)).connect(name, stream).await;
-    Ok(Stream::Tls(Box::new(connected.map_err(explained)?.into())))
+    let explain = |error| explained(error, expected.is_none());
+    Ok(Stream::Tls(Box::new(connected.map_err(explain)?.into())))
 }
 
-/// What most likely happened, for a person.
-fn explained(error: io::Error) -> io::Error {
+/// What most likely happened, for a person. Where a key is expected, doing without is no way out.
+fn explained(error: io::Error, new: bool) -> io::Error {
     let speaks_no_tls = match error.get_ref().and_then(|e| e.downcast_ref::<rustls::Error>()) {
         Some(error) => matches!(error, rustls::Error::InvalidMessage(_)),
         None => {
@@ -68,7 +69,10 @@ fn explained(error: io::Error) -> io::Error {
     if !speaks_no_tls {
         return error;
     }
-    let text = "no TLS there (a server that was started with --insecure-plain is used with the same option)";
+    let text = match new {
+        true => "no TLS there (a server of --insecure-plain is used with the same option)",
+        false => "no TLS there",
+    };
     io::Error::new(error.kind(), format!("{text}: {error}"))
 }
 

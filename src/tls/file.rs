@@ -109,17 +109,21 @@ fn make_dir(dir: &Path) -> Result<(), KeysError> {
     builder.create(dir).map_err(|error| KeysError::Io { file: dir.to_path_buf(), error })
 }
 
-/// Only its owner can read it.
+/// It is there whole or not at all, and only its owner can read it.
 fn write_new(file: &Path, text: &str) -> Result<(), KeysError> {
+    let part = file.with_extension("part");
     let mut options = File::options();
-    options.write(true).create_new(true);
+    options.write(true).create(true).truncate(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let written = options.open(file).and_then(|mut file| {
-        file.write_all(text.as_bytes())?;
-        file.sync_all()
+    let written = options.open(&part).and_then(|mut open| {
+        open.write_all(text.as_bytes())?;
+        open.sync_all()?;
+        // Unlike a rename it takes nothing's place.
+        fs::hard_link(&part, file)
     });
-    written.map_err(|error| match error.kind() {
+    let removed = fs::remove_file(&part);
+    written.and(removed).map_err(|error| match error.kind() {
         ErrorKind::AlreadyExists => KeysError::Exists(file.to_path_buf()),
         _ => KeysError::Io { file: file.to_path_buf(), error },
     })

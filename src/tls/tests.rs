@@ -139,16 +139,19 @@ fn hints_are_of_the_node_that_signed_them_and_nothing_else_passes() {
     let west = authority("west");
     let text = west.node(2, SystemTime::now(), VALID_DAYS).unwrap();
     let keys = NodeKeys::parse(&text, 2).unwrap();
+    let (now, west) = (SystemTime::now(), west.fingerprint());
     seeds(200, |rng| {
         let words: Vec<u8> = (0..rng.random_range(0..300)).map(|_| rng.random()).collect();
         let signature = keys.hint.sign(&words);
-        assert_eq!(Hint::verify(&words, 2, &signature), Some(west.fingerprint()));
-        assert_eq!(Hint::verify(&words, 1, &signature), None, "of another seat");
+        assert_eq!(Hint::verify(&words, 2, &signature, now), Some(west));
+        let later = now + (u32::try_from(VALID_DAYS).unwrap() + 1) * DAY;
+        assert_eq!(Hint::verify(&words, 2, &signature, later), None, "no longer vouched for");
+        assert_eq!(Hint::verify(&words, 1, &signature, now), None, "of another seat");
         let mut other = signature;
         other[rng.random_range(0..SIGNATURE_BYTES)] ^= 1 << rng.random_range(0..8);
-        assert_ne!(Hint::verify(&words, 2, &other), Some(west.fingerprint()));
-        assert_eq!(Hint::verify(&[&words[..], &[0]].concat(), 2, &signature), None);
-        assert_eq!(Hint::verify(&words, 2, &signature[1..]), None);
+        assert_ne!(Hint::verify(&words, 2, &other, now), Some(west));
+        assert_eq!(Hint::verify(&[&words[..], &[0]].concat(), 2, &signature, now), None);
+        assert_eq!(Hint::verify(&words, 2, &signature[1..], now), None);
     });
 }
 

@@ -8,6 +8,7 @@ use crate::limits;
 use crate::tls::{self, Fingerprint, Hint};
 use bytes::Bytes;
 use prost::Message;
+use std::time::SystemTime;
 
 /// Who asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +53,7 @@ pub struct Answer {
 }
 
 /// Key and length of an answer's signature, in bytes: it comes last, and signs what is before.
-const SIGNATURE_HEAD: [u8; 3] = [0x42, 0xc0, 0x01];
+const SIGNATURE_HEAD: [u8; 3] = [0x42, 0xc8, 0x01];
 const SIGNATURE: usize = SIGNATURE_HEAD.len() + tls::SIGNATURE_BYTES;
 
 /// A question of exactly [`limits::QUESTION_BYTES`].
@@ -121,16 +122,20 @@ pub fn encode_answer(answer: &Answer, max: usize, hint: Option<&Hint>) -> Result
     })
 }
 
-/// Reads an answer, and whose word it is.
+/// Reads an answer, and whose word it is. Where it answers another question than the one with
+/// this `nonce`, no signature is looked at.
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn decode_answer(datagram: &[u8]) -> Result<Answer, WireError> {
+pub fn decode_answer(datagram: &[u8], nonce: Option<[u8; 16]>) -> Result<Answer, WireError> {
     let a: pb::Answer = convert::read(Bytes::copy_from_slice(datagram))?;
+    if nonce.is_some_and(|nonce| a.nonce[..] != nonce) {
+        return Err(WireError::Field("nonce"));
+    }
     let leader: ServerAddress = convert::need(a.leader, "leader")?.try_into()?;
     let signed = datagram.len().checked_sub(SIGNATURE).map(|length| datagram.split_at(length));
     let signer = signed.and_then(|(text, last)| {
-        Hint::verify(text, leader.seat, last.strip_prefix(&SIGNATURE_HEAD)?)
+        Hint::verify(text, leader.seat, last.strip_prefix(&SIGNATURE_HEAD)?, SystemTime::now())
     });
     Ok(Answer {
         version: a.version,

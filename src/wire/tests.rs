@@ -51,7 +51,7 @@ fn decode_all(bytes: &Bytes) {
     drop(decode_mark(bytes.clone()));
     drop(decode_runs(bytes.clone()));
     drop(decode_question(bytes));
-    drop(decode_answer(bytes));
+    drop(decode_answer(bytes, None));
     for table in Table::ALL {
         let (key, value) = bytes.split_at(bytes.len().min(16));
         let (key, value) = (Bytes::copy_from_slice(key), Bytes::copy_from_slice(value));
@@ -324,12 +324,12 @@ fn a_question_is_padded_and_an_answer_is_never_longer() {
         let answer = Answer { signer: keys.map(|keys| keys.fingerprint), ..answer };
         let told = encode_answer(&answer, asked.len(), keys.map(|k| &k.hint)).unwrap();
         assert!(told.len() <= asked.len());
-        let got = decode_answer(&told).unwrap();
+        let got = decode_answer(&told, None).unwrap();
         let fitting = answer.members[..got.members.len()].to_vec();
         assert_eq!(got, Answer { members: fitting, ..answer.clone() });
         let mut bent = told.to_vec();
         bent[rng.random_range(0..told.len())] ^= 1 << rng.random_range(0..8);
-        let signer = decode_answer(&bent).ok().and_then(|answer| answer.signer);
+        let signer = decode_answer(&bent, None).ok().and_then(|answer| answer.signer);
         assert!(signer.is_none() || signer != answer.signer);
         let dropped = got.members.len() < answer.members.len();
         assert!(!dropped || told.len() + 80 > asked.len(), "a member was left out for nothing");

@@ -33,8 +33,22 @@ fn sent(session: &mut Session) -> Vec<ClientMsg> {
 }
 
 fn outputs(session: &mut Session) -> Vec<Output> {
-    let all = std::iter::from_fn(|| session.pop());
-    all.filter(|o| !matches!(o, Output::Event(_) | Output::Send(_))).collect()
+    let all: Vec<_> = std::iter::from_fn(|| session.pop()).collect();
+    // Whose key must be right is known before anything but a hello is said.
+    let at = |what: fn(&Output) -> bool| all.iter().position(what);
+    if let Some(met) = at(|o| matches!(o, Output::Met { .. })) {
+        let secret = |o: &Output| {
+            matches!(
+                o,
+                Output::Send(
+                    ClientMsg::Token { .. } | ClientMsg::Login(_) | ClientMsg::Register(_)
+                )
+            )
+        };
+        assert!(at(secret).is_none_or(|secret| met < secret), "{all:?}");
+    }
+    let told = |o: &Output| matches!(o, Output::Event(_) | Output::Send(_) | Output::Met { .. });
+    all.into_iter().filter(|o| !told(o)).collect()
 }
 
 /// A session that was welcomed; gives what it sent to prove who it is.

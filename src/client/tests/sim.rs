@@ -171,7 +171,7 @@ impl Sim {
                     self.cut();
                     self.connect_at = self.now + retry_ms.unwrap_or(50);
                 }
-                Output::Token(_) | Output::Known(_) => {}
+                Output::Token(_) | Output::Known(_) | Output::Met { .. } => {}
                 other => panic!("unexpected: {other:?}"),
             }
         }

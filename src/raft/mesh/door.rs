@@ -4,11 +4,14 @@
 use super::connection::{Connection, Serving};
 use super::hello::{self, Ends, HelloError};
 use super::{Company, When, dial};
-use crate::limits::{FRAME_BEFORE_LOGIN, PEER_BACKOFF_MIN, PEER_SILENCE, PEER_STRANGERS};
+use crate::limits::{
+    FRAME_BEFORE_LOGIN, PEER_BACKOFF_MIN, PEER_SILENCE, PEER_STRANGERS, PEER_STRANGERS_OF_ONE,
+};
 use crate::tls::Stream;
 use crate::wire::conn;
 use crate::wire::peer::PeerHello;
-use std::net::SocketAddr;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -16,10 +19,19 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// Accepts, for ever.
 pub(super) async fn keep(company: Company, listener: TcpListener) {
     let strangers = Arc::new(Semaphore::new(PEER_STRANGERS));
+    let mut rooms: BTreeMap<IpAddr, Arc<Semaphore>> = BTreeMap::new();
     loop {
-        let Ok(place) = Arc::clone(&strangers).acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, from)) => {
+                // Nobody fills the door alone; who finds no place tries again, as servers do.
+                rooms.retain(|_, room| room.available_permits() < PEER_STRANGERS_OF_ONE);
+                let room = rooms
+                    .entry(from.ip())
+                    .or_insert_with(|| Arc::new(Semaphore::new(PEER_STRANGERS_OF_ONE)));
+                let own = Arc::clone(room).try_acquire_owned();
+                let all = Arc::clone(&strangers).try_acquire_owned();
+                let (Ok(own), Ok(all)) = (own, all) else { continue };
+                let place = (own, all);
                 // In the order of their arrival, so that the newest wins.
                 let number = company.shared.number();
                 let guests = company.clone();
@@ -42,7 +54,7 @@ async fn let_in(
     company: &Company,
     (stream, from): (TcpStream, SocketAddr),
     number: u64,
-    place: OwnedSemaphorePermit,
+    place: (OwnedSemaphorePermit, OwnedSemaphorePermit),
 ) -> Result<(), HelloError> {
     dial::prepare(&stream)?;
     let agreed = tokio::time::timeout(PEER_SILENCE, agree(company, stream, from));

@@ -25,6 +25,7 @@ mod review;
 mod tests;
 
 use super::Seat;
+use crate::limits::PEER_STRANGERS_LOG;
 use crate::tls::Peers;
 use crate::wire::peer::{MessageKind, PeerHello};
 use async_trait::async_trait;
@@ -134,6 +135,7 @@ struct Shared {
     numbers: AtomicU64,
     established: AtomicU64,
     review: Notify,
+    stranger_logged: Mutex<Option<Instant>>,
     tasks: TaskTracker,
     shutdown: CancellationToken,
 }
@@ -180,6 +182,7 @@ impl Mesh {
             numbers: AtomicU64::new(0),
             established: AtomicU64::new(0),
             review: Notify::new(),
+            stranger_logged: Mutex::new(None),
             tasks: TaskTracker::new(),
             shutdown,
         });
@@ -380,6 +383,17 @@ impl Shared {
         }
     }
 
+    /// Strangers choose how often they come: not how much is written.
+    fn may_log_stranger(&self) -> bool {
+        let mut last = self.stranger_logged.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let due = last.is_none_or(|last| now.duration_since(last) >= PEER_STRANGERS_LOG);
+        if due {
+            *last = Some(now);
+        }
+        due
+    }
+
     /// Remembers why two servers do not talk; logged when it changes, not with every try.
     fn refused(&self, seat: u32, by_us: bool, reason: String) {
         let known = if self.slot(seat).is_some() { seat } else { 0 };
@@ -389,6 +403,7 @@ impl Shared {
         }
         let who = if by_us { "this server refuses" } else { "this server is refused by" };
         match seat {
+            0 if !self.may_log_stranger() => {}
             0 => tracing::warn!(reason = %refusal.reason, "{who} a stranger"),
             seat => tracing::warn!(seat, reason = %refusal.reason, "{who} node {seat}"),
         }
