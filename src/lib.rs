@@ -15,6 +15,7 @@ pub mod config;
 pub mod demo;
 pub mod discovery;
 pub mod limits;
+pub mod link;
 pub mod raft;
 pub mod report;
 pub mod server;

@@ -57,6 +57,41 @@ pub const BACKUP_PIECE: usize = 64 * 1024 * 1024;
 pub const RECOVERY_SKIP: u64 = 1 << 40;
 /// Ids of earlier clusters that a cluster restored from a backup remembers.
 pub const FORMER_CLUSTERS: usize = 8;
+/// Other clusters that are known, those that were only heard among them.
+pub const LINKS: usize = 64;
+/// Users, devices and conversations that one other cluster may bring here.
+pub const LINK_ROWS: u64 = 1_000_000;
+/// Stretches of unseen messages that a conversation with a user of another cluster remembers.
+pub const TRAIL: usize = 128;
+/// Messages in one export to another cluster.
+pub const EXPORT_MESSAGES: usize = 512;
+/// Bytes of bodies in one export, unless one body alone is larger.
+pub const EXPORT_BYTES: usize = 64 * 1024;
+/// Exports in one answer to another cluster.
+pub const EXPORTS_PER_FRAME: usize = 4_096;
+/// Bytes of exports in one answer to another cluster, unless one alone is larger: one entry of
+/// its log.
+pub const EXPORTS_BYTES: u32 = 256 * 1024;
+/// A line to another cluster stands within this time, or is tried again.
+pub const LINK_CONNECT: Duration = Duration::from_secs(3);
+/// A pull that finds nothing is answered after this time: an idle link costs that little, and a
+/// line that is cut is noticed as soon.
+pub const LINK_WAIT: Duration = Duration::from_secs(4);
+/// The longest that a pull may wait.
+pub const LINK_WAIT_MAX: Duration = Duration::from_secs(30);
+/// An answer of another cluster comes within this time after the wait that was asked for.
+pub const LINK_ANSWER: Duration = Duration::from_secs(4);
+/// What was proposed for another cluster is applied within this time, or is proposed again.
+pub const LINK_COMMIT: Duration = Duration::from_secs(3);
+/// The wait before a line is tried again, at first and at most.
+pub const LINK_RETRY: Duration = Duration::from_millis(200);
+/// See [`LINK_RETRY`].
+pub const LINK_RETRY_MAX: Duration = Duration::from_secs(5);
+/// Bytes a second that another cluster may take on one connection.
+pub const LINK_BYTES_PER_SECOND: f64 = 32.0 * 1024.0 * 1024.0;
+/// Largest frame that one cluster sends another, in bytes: a page, of which one export may be
+/// larger.
+pub const FRAME_LINK: usize = 1024 * 1024;
 /// Commands waiting at the leader for a place in an entry.
 pub const PROPOSALS: usize = 4096;
 /// Bytes of the commands that wait.

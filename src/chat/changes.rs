@@ -3,6 +3,7 @@
 
 use super::event::Event;
 use super::ids::{ConversationId, DeviceId, Group, UserId};
+use super::link::{Export, Exported, LinkNumber};
 use super::message::Run;
 use super::state::State;
 use super::write::{SentIndex, Write};
@@ -18,6 +19,9 @@ pub struct Changes {
     pub(super) marks: BTreeSet<(ConversationId, UserId)>,
     pub(super) sent: BTreeSet<(DeviceId, Group)>,
     pub(super) index: Vec<SentIndex>,
+    pub(super) links: BTreeSet<LinkNumber>,
+    /// What was told to other clusters, and how far that was before.
+    pub(super) exports: BTreeMap<LinkNumber, (Exported, Vec<Export>)>,
     pub(super) runs: BTreeMap<ConversationId, Vec<Run>>,
     pub(super) events: Vec<Event>,
 }
@@ -48,7 +52,13 @@ impl Changes {
         writes.extend(self.marks.iter().filter_map(|(c, u)| state.mark(*c, *u)).map(Write::Mark));
         let sent = self.sent.iter().filter_map(|(d, g)| state.sent(*d, *g));
         writes.extend(sent.cloned().map(Write::Sent));
+        let links = self.links.iter().filter_map(|number| state.links.get(number));
+        writes.extend(links.cloned().map(Write::Link));
         writes.extend(self.index.into_iter().map(Write::SentIndex));
+        for (link, (before, items)) in self.exports {
+            let first = before.position + 1;
+            writes.push(Write::Exports { link, first, before: before.hash, items });
+        }
         for (conversation, runs) in self.runs {
             self.events.push(Event::Posted { conversation, runs: runs.clone() });
             writes.push(Write::History { conversation, runs });

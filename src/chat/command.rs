@@ -2,6 +2,7 @@
 //! random values, hashes and times were made before it was proposed.
 
 use super::ids::{ChangeId, ClusterId, ConversationId, DeviceId, Group, LoginId, UserId};
+use super::link::{ChainHash, Export, Stop};
 use super::message::Body;
 use super::write::{Invitation, Registration};
 use bytes::Bytes;
@@ -34,6 +35,45 @@ pub enum Command {
     Send(Send),
     /// Moves delivered and read marks forward; smaller values change nothing.
     Marks(Vec<Advance>),
+    /// Another cluster was heard.
+    Hear(Hear),
+    /// One that was only seen gives its place back, unless it was heard since.
+    Forget {
+        /// Which cluster.
+        cluster: ClusterId,
+        /// When it was heard last, as its row has it.
+        heard_ms: u64,
+    },
+    /// An operator trusts another cluster.
+    Trust(Trusting),
+    /// An operator takes that back.
+    Distrust {
+        /// Which cluster.
+        cluster: ClusterId,
+    },
+    /// An operator starts a stopped link again.
+    Resume {
+        /// Which cluster.
+        cluster: ClusterId,
+    },
+    /// Another cluster told another history than before.
+    StopLink {
+        /// Which cluster.
+        cluster: ClusterId,
+        /// What is wrong.
+        why: Stop,
+    },
+    /// Another cluster goes on in a later generation.
+    Rewind {
+        /// Which cluster.
+        cluster: ClusterId,
+        /// The later one.
+        generation: u64,
+    },
+    /// A user of another cluster, whom that cluster has named.
+    Meet(Meet),
+    /// What another cluster told.
+    Import(Import),
     /// Raises the format of the replicated state, once all voters support it.
     SetFormat(u32),
     /// Written by an operator's recovery, when a majority was lost for good: the cluster goes on
@@ -166,6 +206,56 @@ pub struct Send {
     pub to: Target,
     /// The messages.
     pub bodies: Vec<Body>,
+}
+
+/// Another cluster, as its leader answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hear {
+    /// Its id.
+    pub cluster: ClusterId,
+    /// What it calls itself.
+    pub name: String,
+    /// The SHA-256 of its authority's key, which signed the answer or was proven in TLS.
+    pub key: [u8; 32],
+    /// Where it is: `host:port` for clients.
+    pub address: String,
+}
+
+/// What an operator decided about another cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trusting {
+    /// Its id.
+    pub cluster: ClusterId,
+    /// Its key, as the operator knows it.
+    pub key: [u8; 32],
+    /// The name that shall stand behind the `@` here.
+    pub alias: String,
+}
+
+/// A user of another cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Meet {
+    /// Which cluster named them.
+    pub cluster: ClusterId,
+    /// Who.
+    pub user: UserId,
+    /// Their name there.
+    pub name: String,
+}
+
+/// What another cluster told, from one position on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Import {
+    /// Which cluster.
+    pub cluster: ClusterId,
+    /// Its generation, in which the positions count.
+    pub generation: u64,
+    /// The position of the first.
+    pub first: u64,
+    /// The hash of all before it, as it was told.
+    pub before: ChainHash,
+    /// In order, dense.
+    pub items: Vec<Export>,
 }
 
 /// How far a user has come in a conversation.

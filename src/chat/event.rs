@@ -2,6 +2,7 @@
 //! are computed in apply, the same on every server, in log order.
 
 use super::ids::{ChangeId, ConversationId, DeviceId, Group, LoginId, UserId};
+use super::link::LinkNumber;
 use super::message::Run;
 use super::refusal::Refusal;
 
@@ -90,6 +91,11 @@ pub enum Event {
         conversation: ConversationId,
         /// The messages; never empty.
         runs: Vec<Run>,
+    },
+    /// Something about another cluster is new: its row, or what it is told.
+    Linked {
+        /// Its number.
+        number: LinkNumber,
     },
     /// A member's marks moved.
     Marked {

@@ -43,6 +43,19 @@ impl ConversationId {
         Self(((group as u64) << 48) | (counter & 0x0000_ffff_ffff_ffff))
     }
 
+    /// Stands for what is told to the other cluster with this number, where the store finds by
+    /// conversation what an entry wrote. No group mints it.
+    #[must_use]
+    pub const fn of_link(number: u64) -> Self {
+        Self::new(Group::MAX, number)
+    }
+
+    /// The number of the other cluster, where it stands for one.
+    #[must_use]
+    pub const fn link(self) -> Option<u64> {
+        if self.group() == Group::MAX { Some(self.0 & 0x0000_ffff_ffff_ffff) } else { None }
+    }
+
     /// The group that minted it, whose log holds its messages.
     #[must_use]
     pub const fn group(self) -> Group {

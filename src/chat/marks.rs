@@ -22,6 +22,7 @@ impl State {
             changes.marks.insert((m.conversation, m.user));
             let (conversation, user) = (m.conversation, m.user);
             changes.events.push(Event::Marked { conversation, user, delivered, read });
+            self.export_marks(changes, conversation, user, before);
         }
     }
 }

@@ -7,6 +7,7 @@ pub mod changes;
 pub mod command;
 pub mod event;
 pub mod ids;
+pub mod link;
 pub mod message;
 pub mod name;
 pub mod refusal;
@@ -16,7 +17,10 @@ pub mod write;
 
 mod account;
 mod devices;
+mod exports;
+mod imports;
 mod invitations;
+mod links;
 mod marks;
 mod sends;
 

@@ -79,6 +79,38 @@ impl fmt::Display for UserName {
     }
 }
 
+/// A user as people write them: `name`, or `name@cluster` for one whom another cluster registered.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FullName {
+    /// The name there.
+    pub name: UserName,
+    /// The cluster, as it is called here; `None`: this one.
+    pub cluster: Option<UserName>,
+}
+
+impl FullName {
+    /// Folds both parts and checks them: for text that a person typed.
+    ///
+    /// # Errors
+    /// Says what is wrong with the part that is no name.
+    pub fn fold(text: &str) -> Result<Self, NameError> {
+        let (name, cluster) = match text.split_once('@') {
+            Some((name, cluster)) => (name, Some(UserName::fold(cluster)?)),
+            None => (text, None),
+        };
+        Ok(Self { name: UserName::fold(name)?, cluster })
+    }
+}
+
+impl fmt::Display for FullName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.cluster {
+            None => write!(f, "{}", self.name),
+            Some(cluster) => write!(f, "{}@{cluster}", self.name),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,5 +124,15 @@ mod tests {
         assert_eq!(UserName::exact(&"a".repeat(33)), Err(NameError::TooLong));
         assert_eq!(UserName::exact(""), Err(NameError::Empty));
         assert!(UserName::exact(&"a".repeat(32)).is_ok());
+    }
+
+    #[test]
+    fn a_name_may_say_where() {
+        let full = FullName::fold("Bob@East ").unwrap();
+        assert_eq!(full.to_string(), "bob@east");
+        assert_eq!(FullName::fold("bob").unwrap().cluster, None);
+        for bad in ["@east", "bob@", "bob@east@west", "bob@-"] {
+            assert!(FullName::fold(bad).is_err(), "{bad}");
+        }
     }
 }

@@ -41,10 +41,14 @@ pub enum Refusal {
     InvitationInvalid,
     /// There are to be no new users.
     RegistrationClosed,
+    /// No cluster of this name is known and trusted here.
+    NotLinked,
+    /// The other cluster does not answer now.
+    Unreachable,
 }
 
 impl Refusal {
-    const ALL: [(Self, u32, &'static str); 18] = [
+    const ALL: [(Self, u32, &'static str); 20] = [
         (Self::NameTaken, 1, "this name is taken"),
         (Self::NameInvalid, 2, "names are a–z, then a–z, 0–9, '.', '_' or '-', at most 32"),
         (Self::NoSuchUser, 3, "there is no such user"),
@@ -67,6 +71,8 @@ impl Refusal {
         ),
         (Self::InvitationInvalid, 17, "this invitation is unknown, used or expired"),
         (Self::RegistrationClosed, 18, "there are to be no new users here"),
+        (Self::NotLinked, 19, "this cluster has no link with the one behind the @"),
+        (Self::Unreachable, 20, "the other cluster does not answer now: try again later"),
     ];
 
     /// The stable code, from 1.

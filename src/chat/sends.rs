@@ -6,6 +6,7 @@ use super::changes::Changes;
 use super::command::{Send, Target};
 use super::event::{Event, Outcome};
 use super::ids::{ConversationId, Group, UserId};
+use super::link::Link;
 use super::message::{Body, Run};
 use super::refusal::Refusal;
 use super::state::State;
@@ -94,18 +95,9 @@ impl State {
     ) {
         let (device, group) = (send.device, send.group);
         let count = bodies.len() as u64;
-        let Some(room) = self.conversations.get_mut(&conversation) else { return };
+        let Some(room) = self.conversations.get(&conversation) else { return };
         let first_seq = room.row.last_seq + 1;
-        room.row.last_seq += count;
-        // What a person wrote, they have seen; this also keeps their own words out of "unread".
-        let last_seq = room.row.last_seq;
-        let (delivered, read) = room.marks.get(&sender).copied().unwrap_or_default();
-        if read + 1 >= first_seq {
-            room.marks.insert(sender, (delivered.max(last_seq), last_seq));
-            changes.marks.insert((conversation, sender));
-        }
-        changes.conversations.insert(conversation);
-        changes.runs.entry(conversation).or_default().push(Run {
+        let run = Run {
             conversation,
             first_seq,
             at_ms,
@@ -115,20 +107,38 @@ impl State {
             group,
             first_number,
             bodies: bodies.to_vec(),
-        });
+        };
         let last_number = first_number + count - 1;
-        changes.index.push(SentIndex {
-            device,
-            group,
-            first_number,
-            last_number,
-            conversation,
-            first_seq,
-            at_ms,
-        });
+        self.stand(changes, run);
         self.advance_sent(send, last_number, &[]);
         let outcome = Outcome::Committed { conversation, first_seq, at_ms };
         changes.events.push(Event::Outcome { device, group, first_number, count, outcome });
+    }
+
+    /// Messages stand in their conversation, at its end.
+    pub(super) fn stand(&mut self, changes: &mut Changes, run: Run) {
+        let Some(room) = self.conversations.get_mut(&run.conversation) else { return };
+        let last_seq = run.last_seq();
+        room.row.last_seq = last_seq;
+        changes.conversations.insert(run.conversation);
+        changes.index.push(SentIndex {
+            device: run.device,
+            group: run.group,
+            first_number: run.first_number,
+            last_number: run.first_number + run.count().saturating_sub(1),
+            conversation: run.conversation,
+            first_seq: run.first_seq,
+            at_ms: run.at_ms,
+        });
+        // What a person wrote, they have seen; this also keeps their own words out of "unread".
+        let before = room.marks.get(&run.sender).copied().unwrap_or_default();
+        if before.1 + 1 >= run.first_seq {
+            room.marks.insert(run.sender, (before.0.max(last_seq), last_seq));
+            changes.marks.insert((run.conversation, run.sender));
+            self.export_marks(changes, run.conversation, run.sender, before);
+        }
+        self.export_run(changes, &run);
+        changes.runs.entry(run.conversation).or_default().push(run);
     }
 
     /// Refuses `count` messages, as many as can be remembered; the rest is not consumed and
@@ -182,26 +192,43 @@ impl State {
         let other = match to {
             Target::Conversation(id) => {
                 let room = self.conversations.get(&id).ok_or(Refusal::NoSuchConversation)?;
-                let member = room.row.members.binary_search(&sender).is_ok();
-                return if member { Ok(id) } else { Err(Refusal::NotMember) };
+                if room.row.members.binary_search(&sender).is_err() {
+                    return Err(Refusal::NotMember);
+                }
+                let away = self.member_elsewhere(id);
+                let open = away.is_none_or(|away| self.link_of(away).is_some_and(Link::is_open));
+                return if open { Ok(id) } else { Err(Refusal::NotLinked) };
             }
             Target::User(other) => other,
         };
         if !self.users.contains_key(&other) {
             return Err(Refusal::NoSuchUser);
         }
-        if let Some(id) = self.direct(sender, other) {
-            return Ok(id);
+        if !self.is_local(other) && !self.link_of(other).is_some_and(Link::is_open) {
+            return Err(Refusal::NotLinked);
         }
+        match self.direct(sender, other) {
+            Some(id) => Ok(id),
+            None => Ok(self.open_direct(changes, sender, other)),
+        }
+    }
+
+    pub(super) fn open_direct(
+        &mut self,
+        changes: &mut Changes,
+        sender: UserId,
+        other: UserId,
+    ) -> ConversationId {
         self.meta.last_conversation = self.meta.last_conversation.saturating_add(1);
         let id = ConversationId::new(0, self.meta.last_conversation);
         let mut members = vec![sender.min(other), sender.max(other)];
         members.dedup();
-        let title = String::new();
-        self.add_conversation(Conversation { id, kind: Kind::Direct, members, last_seq: 0, title });
+        let (title, trail) = (String::new(), Vec::new());
+        let kind = Kind::Direct;
+        self.add_conversation(Conversation { id, kind, members, last_seq: 0, title, trail });
         changes.conversations.insert(id);
         changes.events.push(Event::Opened { conversation: id });
-        Ok(id)
+        id
     }
 }
 
@@ -216,6 +243,7 @@ fn turn_away(changes: &mut Changes, send: &Send, refusal: Refusal) {
     });
 }
 
-fn fits(body: &Body) -> bool {
+/// True for a body that may stand in a conversation.
+pub(super) fn fits(body: &Body) -> bool {
     (1..=limits::BODY_BYTES).contains(&body.data.len())
 }

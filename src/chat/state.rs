@@ -6,6 +6,7 @@ use super::changes::{Applied, Changes};
 use super::command::Command;
 use super::event::Event;
 use super::ids::{ClusterId, ConversationId, DeviceId, Group, UserId};
+use super::link::{Link, LinkNumber};
 use super::name::UserName;
 use super::write::{self, Conversation, Mark, Meta, Sent, User, Write};
 use std::collections::{BTreeMap, BTreeSet};
@@ -43,6 +44,9 @@ pub struct State {
     pub(super) conversations: BTreeMap<ConversationId, Room>,
     pub(super) direct: BTreeMap<(UserId, UserId), ConversationId>,
     pub(super) memberships: BTreeMap<UserId, BTreeSet<ConversationId>>,
+    /// Other clusters, and users of theirs by their names there.
+    pub(super) links: BTreeMap<LinkNumber, Link>,
+    pub(super) away: BTreeMap<(ClusterId, UserName), UserId>,
 }
 
 impl State {
@@ -69,6 +73,19 @@ impl State {
                 Command::SetFormat(format) => {
                     self.meta.format = self.meta.format.max((*format).min(FORMAT));
                 }
+                Command::Hear(hear) => self.hear(&mut changes, at_ms, hear),
+                Command::Forget { cluster, heard_ms } => {
+                    self.forget(&mut changes, *cluster, *heard_ms);
+                }
+                Command::Trust(trusting) => self.trust(&mut changes, trusting),
+                Command::Distrust { cluster } => self.distrust(&mut changes, *cluster),
+                Command::Resume { cluster } => self.resume(&mut changes, *cluster),
+                Command::StopLink { cluster, why } => self.stop_link(&mut changes, *cluster, *why),
+                Command::Rewind { cluster, generation } => {
+                    self.rewind(&mut changes, *cluster, *generation);
+                }
+                Command::Meet(meet) => self.meet(&mut changes, at_ms, meet),
+                Command::Import(import) => self.import(&mut changes, at_ms, import),
                 Command::Recover { generation, skip } => self.recover(at_ms, *generation, *skip),
             }
         }
@@ -81,7 +98,11 @@ impl State {
         match row {
             Write::Meta(meta) => self.meta = meta,
             Write::User(user) => {
-                self.names.insert(user.name.clone(), user.id);
+                if self.is_local(user.id) {
+                    self.names.insert(user.name.clone(), user.id);
+                } else {
+                    self.away.insert((user.id.cluster, user.name.clone()), user.id);
+                }
                 self.users.insert(user.id, user);
             }
             Write::Device(row) => {
@@ -99,7 +120,10 @@ impl State {
                     device.sent.insert(sent.group, sent);
                 }
             }
-            Write::History { .. } | Write::SentIndex(_) => {}
+            Write::Link(link) => {
+                self.links.insert(link.number, link);
+            }
+            Write::History { .. } | Write::SentIndex(_) | Write::Exports { .. } => {}
         }
     }
 
@@ -121,6 +145,7 @@ impl State {
             .chain(self.conversations.values().map(|c| Write::Conversation(c.row.clone())))
             .chain(marks.map(Write::Mark))
             .chain(sent.cloned().map(Write::Sent))
+            .chain(self.links.values().cloned().map(Write::Link))
     }
 
     /// The cluster's own row.

@@ -3,12 +3,14 @@
 //! one twice is writing it once.
 
 use super::ids::{ClusterId, ConversationId, DeviceId, Group, LoginId, UserId};
+use super::link::{ChainHash, Export, Link, LinkNumber, Stretch};
 use super::message::Run;
 use super::name::UserName;
 use super::refusal::Refusal;
 use bytes::Bytes;
 
-/// A row of the small state (everything but [`Write::History`] and [`Write::SentIndex`]),
+/// A row of the small state (everything but [`Write::History`], [`Write::SentIndex`] and
+/// [`Write::Exports`]),
 /// or of the history.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Write {
@@ -24,6 +26,8 @@ pub enum Write {
     Mark(Mark),
     /// How far a device's sends have come.
     Sent(Sent),
+    /// Another cluster.
+    Link(Link),
     /// The messages of one entry in one conversation.
     History {
         /// Where.
@@ -33,6 +37,17 @@ pub enum Write {
     },
     /// Finds a device's messages by their number.
     SentIndex(SentIndex),
+    /// What one entry told to another cluster.
+    Exports {
+        /// Which cluster.
+        link: LinkNumber,
+        /// The position of the first.
+        first: u64,
+        /// The hash of all before it.
+        before: ChainHash,
+        /// In order, dense, never empty.
+        items: Vec<Export>,
+    },
 }
 
 /// The cluster itself.
@@ -140,6 +155,24 @@ pub struct Device {
     pub revoked: bool,
 }
 
+impl Device {
+    /// A device of a user whom another cluster registered: it never logs in here.
+    #[must_use]
+    pub fn elsewhere(id: DeviceId, user: UserId, at_ms: u64) -> Self {
+        Self {
+            id,
+            user,
+            token_hash: [0; 32],
+            key: Bytes::new(),
+            added_at_ms: at_ms,
+            epoch: 0,
+            session: LoginId::default(),
+            seen_at_ms: at_ms,
+            revoked: true,
+        }
+    }
+}
+
 /// What a conversation is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
@@ -162,6 +195,9 @@ pub struct Conversation {
     pub last_seq: u64,
     /// Rooms only.
     pub title: String,
+    /// Where a member is of another cluster: messages that their reader has not seen, in order
+    /// of seq; at most [`crate::limits::TRAIL`].
+    pub trail: Vec<Stretch>,
 }
 
 /// How far a user has come in a conversation.

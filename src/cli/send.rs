@@ -7,7 +7,7 @@ use super::signals::Signals;
 use super::talk::{self, Printed, Talk};
 use crate::chat::command::Target;
 use crate::chat::message::Body;
-use crate::chat::name::UserName;
+use crate::chat::name::FullName;
 use crate::chat::refusal::Refusal;
 use crate::client::{Client, ClientError, ClientEvent, FoundUser, Outgoing};
 use crate::limits;
@@ -27,7 +27,7 @@ const LINES: usize = 256;
 /// it before everything is committed.
 pub async fn run(args: &ChatArgs) -> Outcome {
     let to = args.send.as_deref().unwrap_or_default();
-    let to = UserName::fold(to).map_err(|why| Failure::usage(format!("--send {to:?}: {why}")))?;
+    let to = FullName::fold(to).map_err(|why| Failure::usage(format!("--send {to:?}: {why}")))?;
     let mut signals = Signals::new()?;
     let talk = tokio::select! {
         talk = Talk::start(args) => talk?,
@@ -39,7 +39,7 @@ pub async fn run(args: &ChatArgs) -> Outcome {
         // Where standard error is gone, there is nobody left to tell.
         drop(writeln!(io::stderr().lock(), "rustchat: {} {text}", client.unfinished()));
     }
-    let mut sending = Sending::new(talk, args.json, to.as_str());
+    let mut sending = Sending::new(talk, args.json, &to.to_string());
     let result = tokio::select! {
         result = sending.run(tokio::io::stdin()) => result,
         () = signals.next() => Err(stopped(&client)),

@@ -8,7 +8,7 @@ use super::signals::Signals;
 use super::talk::{self, Printed, Talk};
 use crate::chat::ids::ConversationId;
 use crate::chat::message::Run;
-use crate::chat::name::UserName;
+use crate::chat::name::FullName;
 use crate::chat::refusal::Refusal;
 use crate::client::{Client, ClientError, ClientEvent};
 use std::collections::BTreeMap;
@@ -25,7 +25,7 @@ pub async fn run(args: &ChatArgs) -> Outcome {
     let with = match args.tail.as_ref().and_then(Option::as_deref) {
         None => None,
         Some(name) => Some(
-            UserName::fold(name)
+            FullName::fold(name)
                 .map_err(|why| Failure::usage(format!("--tail {name:?}: {why}")))?
                 .to_string(),
         ),

@@ -10,7 +10,7 @@ pub mod session;
 pub mod status;
 
 mod backoff;
-mod dial;
+pub mod dial;
 mod door;
 mod driver;
 mod find;

@@ -247,5 +247,5 @@ impl Receiving {
 }
 
 fn is_history(table: Table) -> bool {
-    matches!(table, Table::History | Table::SentIndex | Table::HistoryIndex)
+    matches!(table, Table::History | Table::SentIndex | Table::HistoryIndex | Table::Exports)
 }

@@ -12,7 +12,7 @@ use super::replica::Replica;
 use super::session::Setup;
 use super::shared::{Shared, cluster_state};
 use super::waiting::Room;
-use super::{admin, status, watchers};
+use super::{admin, links, status, watchers};
 use crate::client::security::Security;
 use crate::limits;
 use crate::raft::NodeConfig;
@@ -224,6 +224,7 @@ impl Life {
                 .then(|| self.config.data.clone()),
             cluster,
             draining,
+            board: Default::default(),
             stop: self.stop.child_token(),
         });
         let tasks = TaskTracker::new();
@@ -261,6 +262,7 @@ impl Life {
         }
         self.now.send_replace(admin::Now::Serving(Arc::clone(shared)));
         tasks.spawn(accept::accept(Arc::clone(shared), self.door.clone(), tasks.clone()));
+        tasks.spawn(links::pull_all(Arc::clone(shared), tasks.clone()));
         tasks.spawn(watchers::marks(Arc::clone(shared)));
         tasks.spawn(pulse::follow(Arc::clone(shared), self.pulse.clone()));
         tasks.spawn(watchers::cluster(Arc::clone(shared), cluster_now));

@@ -17,6 +17,7 @@ mod accept;
 mod fair;
 mod hub;
 mod life;
+mod links;
 mod marks;
 mod opening;
 mod origin;

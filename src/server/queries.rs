@@ -1,6 +1,7 @@
 //! Finds out what sessions ask for: passwords, quorum reads, pages of the store.
 //! It must not know sockets or when something is asked.
 
+use super::links::{self, Unknown};
 use super::placement::Place;
 use super::replica::StateReader;
 use super::session::{self, Answer, NewPassword, PageWanted, Proven, Query, Trouble};
@@ -58,7 +59,13 @@ pub async fn answer(shared: Arc<Shared>, peer: IpAddr, query: Query) -> Answer {
         }
         Query::History(fetch) => Answer::Request(history(&shared, fetch).await),
         Query::Lookup { request, name, user } => {
-            Answer::Request(lookup(&shared, request, &name, user).await)
+            let here = |cluster: &UserName| cluster.as_str() == shared.setup.cluster_name;
+            Answer::Request(match name.cluster.filter(|cluster| !here(cluster)) {
+                None => lookup(&shared, request, &name.name, user).await,
+                Some(cluster) => {
+                    lookup_elsewhere(&shared, request, &name.name, &cluster, user).await
+                }
+            })
         }
     }
 }
@@ -277,4 +284,32 @@ async fn lookup(shared: &Shared, request: u32, name: &UserName, asker: UserId) -
         || refusal(request, Refusal::NoSuchUser, ""),
         |found| client::encode_server(&found),
     )
+}
+
+/// A user of another cluster; one that is not known here yet is asked for there.
+async fn lookup_elsewhere(
+    shared: &Shared,
+    request: u32,
+    name: &UserName,
+    cluster: &UserName,
+    asker: UserId,
+) -> Bytes {
+    match links::find(shared, name, cluster.as_str()).await {
+        Ok(user) => {
+            let (name, conversation) =
+                shared.setup.state.read(|r| (r.state.name_of(user), r.state.direct(asker, user)));
+            client::encode_server(&ServerMsg::Found { request, user, name, conversation })
+        }
+        Err(Unknown::NotLinked) => {
+            let text = format!(
+                "this cluster has no link with one called {cluster}: its operator makes one \
+                 with `rustchat link trust`"
+            );
+            refusal(request, Refusal::NotLinked, &text)
+        }
+        Err(Unknown::Nobody) => {
+            refusal(request, Refusal::NoSuchUser, &format!("there is no {name} in {cluster}"))
+        }
+        Err(Unknown::Unreachable(why)) => refusal(request, Refusal::Unreachable, &why),
+    }
 }

@@ -18,6 +18,7 @@ use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
+use tokio::sync::watch;
 
 /// The state and how far it has come.
 #[derive(Clone, Debug, Default)]
@@ -32,13 +33,16 @@ pub struct Replicated {
 #[derive(Clone, Debug, Default)]
 pub struct StateReader {
     inner: Arc<RwLock<Replicated>>,
+    /// Counts what is new about other clusters.
+    linked: Arc<watch::Sender<u64>>,
 }
 
 impl StateReader {
     /// A reader of a state that nobody changes any more.
     #[must_use]
     pub fn fixed(state: State, applied: u64) -> Self {
-        Self { inner: Arc::new(RwLock::new(Replicated { state, applied })) }
+        let inner = Arc::new(RwLock::new(Replicated { state, applied }));
+        Self { inner, linked: Arc::default() }
     }
 
     /// Looks at the state.
@@ -53,6 +57,12 @@ impl StateReader {
             let meta = r.state.meta();
             (meta.cluster != ClusterId::default()).then_some((meta.cluster, meta.generation))
         })
+    }
+
+    /// Changes whenever something about another cluster does, once it can be read in the store.
+    #[must_use]
+    pub fn linked(&self) -> watch::Receiver<u64> {
+        self.linked.subscribe()
     }
 
     pub(super) fn write<R>(&self, change: impl FnOnce(&mut Replicated) -> R) -> R {
@@ -93,7 +103,7 @@ impl Replica {
     fn step(&mut self, entry: &Committed) -> Result<Step, StoreError> {
         let index = entry.id.index;
         let commands = decode(index, &entry.items)?;
-        let mut notes = Vec::new();
+        let (mut notes, mut linked) = (Vec::new(), false);
         let applied = self.reader.write(|r| {
             r.applied = index;
             // Raft's own entries change nothing, not even the time.
@@ -102,6 +112,7 @@ impl Replica {
             } else {
                 r.state.apply(entry.at_ms, &commands)
             };
+            linked = applied.events.iter().any(|event| matches!(event, Event::Linked { .. }));
             audiences(&r.state, applied.events, &mut notes);
             applied.writes
         });
@@ -118,7 +129,7 @@ impl Replica {
             self.mark.membership = membership.clone();
             self.mark.membership_id = Some(entry.id);
         }
-        Ok(Step { index, writes: applied, rows, notes })
+        Ok(Step { index, writes: applied, rows, notes, linked })
     }
 }
 
@@ -128,6 +139,8 @@ struct Step {
     writes: Vec<Write>,
     rows: Vec<Row>,
     notes: Vec<(Audience, Note)>,
+    /// Something about another cluster is new.
+    linked: bool,
 }
 
 #[async_trait]
@@ -138,6 +151,9 @@ impl Machine for Replica {
             let step = self.step(entry)?;
             self.store.commit(self.mark.clone(), step.writes, step.rows).await?;
             self.hub.publish(step.index, step.notes);
+            if step.linked {
+                self.reader.linked.send_modify(|count| *count += 1);
+            }
         }
         self.times.record(begin.elapsed().as_secs_f64());
         Ok(())
@@ -168,6 +184,7 @@ impl Machine for Replica {
         let applied = self.mark.applied.map_or(0, |id| id.index);
         self.reader.write(|r| *r = Replicated { state, applied });
         self.hub.all_behind();
+        self.reader.linked.send_modify(|count| *count += 1);
         Ok(())
     }
 
@@ -203,7 +220,7 @@ fn audiences(state: &State, events: Vec<Event>, notes: &mut Vec<(Audience, Note)
     };
     for event in events {
         let audience = match &event {
-            Event::Founded => continue,
+            Event::Founded | Event::Linked { .. } => continue,
             Event::Attached { device, epoch, .. } => Audience::Attached(*device, *epoch),
             Event::DeviceRefused { device, .. } => Audience::Arriving(*device),
             Event::Revoked { device, epoch } => Audience::Revoked(*device, *epoch),

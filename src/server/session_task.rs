@@ -2,6 +2,7 @@
 //! What it does is decided in [`super::session`].
 
 use super::hub::{Delivery, Mailbox};
+use super::links;
 use super::queries;
 use super::session::{Answer, Output, Session};
 use super::shared::{Shared, cluster_state, lock};
@@ -12,7 +13,7 @@ use crate::limits;
 use crate::raft::SubmitError;
 use crate::tls::Stream;
 use crate::wire::conn::{ConnError, Reader, Writer, frames};
-use crate::wire::message::{ClientMsg, ServerMsg};
+use crate::wire::message::{Challenge, ClientMsg, ServerMsg};
 use crate::wire::{client, log};
 use bytes::Bytes;
 use futures::FutureExt;
@@ -52,6 +53,8 @@ struct Driver {
     permits: Permits,
     closing: bool,
     held: usize,
+    /// What another cluster has to sign, once it turned out to be one.
+    link: Option<Challenge>,
     heard: Instant,
     taken: Instant,
     /// Since when so much waits for the client that nothing is read from it.
@@ -70,6 +73,7 @@ pub async fn serve(shared: Arc<Shared>, stream: Stream, peer: SocketAddr, permit
         questions: FuturesUnordered::new(),
         closing: false,
         held: 0,
+        link: None,
         heard: now,
         taken: now,
         unread: None,
@@ -79,21 +83,46 @@ pub async fn serve(shared: Arc<Shared>, stream: Stream, peer: SocketAddr, permit
         writer,
         permits,
     };
-    match driver.run().await {
-        Ok(()) => {}
-        Err(error) => tracing::debug!(%peer, %error, "a client's connection ended"),
+    let ended = match driver.run().await {
+        Ok(Some(cluster)) => cluster.talk().await,
+        Ok(None) => Ok(()),
+        Err(error) => Err(error),
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%peer, %error, "a client's connection ended");
+    }
+}
+
+/// The client is another cluster.
+struct Cluster {
+    shared: Arc<Shared>,
+    line: (Reader, Writer),
+    permits: Permits,
+    challenge: Challenge,
+}
+
+impl Cluster {
+    async fn talk(mut self) -> Result<(), ConnError> {
+        let guest = self.permits.before_login.take();
+        links::serve(&self.shared, self.line, self.challenge, || drop(guest)).await.map(drop)
     }
 }
 
 impl Driver {
-    async fn run(mut self) -> Result<(), ConnError> {
+    /// Gives the connection back if the client is another cluster.
+    async fn run(mut self) -> Result<Option<Cluster>, ConnError> {
         let ended = self.turn_until_closed().await;
         self.shared.held.fetch_sub(self.held, Ordering::Relaxed);
+        if let Some(challenge) = self.link.filter(|_| ended.is_ok()) {
+            self.writer.flush_all().await?;
+            let Self { shared, reader, writer, permits, .. } = self;
+            return Ok(Some(Cluster { shared, line: (reader, writer), permits, challenge }));
+        }
         drop(self.permits.before_login.take());
         if ended.is_ok() && self.closing {
             drop(timeout(FAREWELL, self.farewell()).await);
         }
-        ended
+        ended.map(|()| None)
     }
 
     async fn turn_until_closed(&mut self) -> Result<(), ConnError> {
@@ -324,6 +353,10 @@ impl Driver {
                     Output::Marks(advances) => {
                         lock(&self.shared.marks.0).advance(&advances);
                         self.shared.marks.1.notify_one();
+                    }
+                    Output::Link { challenge } => {
+                        self.link = Some(challenge);
+                        self.closing = true;
                     }
                     Output::Close => self.closing = true,
                 }

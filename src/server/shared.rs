@@ -5,6 +5,7 @@ use super::marks::Marks;
 use super::password::{Passwords, Throttle};
 use super::placement::Placement;
 use super::session::Setup;
+use crate::link::Board;
 use crate::raft::NodeStatus;
 use crate::raft::node::Node;
 use crate::store::Store;
@@ -52,6 +53,8 @@ pub struct Shared {
     pub cluster: watch::Receiver<ClusterState>,
     /// Clients go elsewhere.
     pub draining: watch::Receiver<bool>,
+    /// What this node knows of its links to other clusters.
+    pub board: Board,
     /// Ends everything.
     pub stop: CancellationToken,
 }

@@ -10,6 +10,7 @@ use super::record::{LogBounds, LogEntry, LogId, Mark, Row, Table, Vote};
 use super::tables::{self, Tables, Visit};
 use super::{Identity, OnDurable, Store, StoreError};
 use crate::chat::ids::{ConversationId, DeviceId, Group};
+use crate::chat::link::LinkNumber;
 use crate::chat::write::{SentIndex, Write};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -378,6 +379,15 @@ impl Store for Memory {
         max_bytes: usize,
     ) -> Result<Vec<(u64, Bytes)>, StoreError> {
         tables::history(&*self.lock(), conversation, (from, to), max_bytes)
+    }
+
+    async fn exports(
+        &self,
+        link: LinkNumber,
+        from: u64,
+        max_bytes: usize,
+    ) -> Result<Vec<(u64, Bytes)>, StoreError> {
+        tables::exports(&*self.lock(), link, from, max_bytes)
     }
 
     async fn sent_index(

@@ -18,6 +18,7 @@ pub use crate::wire::record;
 pub use identity::Identity;
 
 use crate::chat::ids::{ConversationId, DeviceId, Group};
+use crate::chat::link::LinkNumber;
 use crate::chat::write::{SentIndex, Write};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -117,6 +118,16 @@ pub trait Store: Send + Sync + 'static {
         max_bytes: usize,
     ) -> Result<Vec<(u64, Bytes)>, StoreError>;
 
+    /// Encoded values of what another cluster is told (`ExportsRow`), in order, until `max_bytes`
+    /// are reached (at least one), each with its first position. The first one holds position
+    /// `from`, or ends before it where that does not exist yet.
+    async fn exports(
+        &self,
+        link: LinkNumber,
+        from: u64,
+        max_bytes: usize,
+    ) -> Result<Vec<(u64, Bytes)>, StoreError>;
+
     /// Where the device's message `number` stands, if it was committed.
     async fn sent_index(
         &self,
@@ -128,7 +139,7 @@ pub trait Store: Send + Sync + 'static {
     /// The rolling hash after the entry at `index`, if it is still known.
     async fn hash_at(&self, index: u64) -> Result<Option<[u8; 32]>, StoreError>;
 
-    /// A page of history for a snapshot: the `History`, `HistoryIndex` and `SentIndex` rows of
+    /// A page of history for a snapshot: the rows of `History`, `HistoryIndex`, `SentIndex` and `Exports` of
     /// entries after the place `after` = (log index, conversation), in that order, never beyond
     /// `upto`, about `max_bytes` of them. With it the place of the last one; `None`: the end.
     async fn export(

@@ -5,6 +5,7 @@
 use super::StoreError;
 use super::record::{Row, Table};
 use crate::chat::ids::{ConversationId, DeviceId, Group};
+use crate::chat::link::LinkNumber;
 use crate::chat::write::{SentIndex, Write};
 use crate::wire::{WireError, stored};
 use bytes::Bytes;
@@ -39,12 +40,19 @@ pub(super) trait Tables {
 pub(super) type Page = (Vec<Row>, (u64, ConversationId));
 
 /// The tables that hold the small state, in the order in which it is loaded.
-pub(super) const SMALL: [Table; 6] =
-    [Table::Meta, Table::Users, Table::Devices, Table::Conversations, Table::Marks, Table::Sent];
+pub(super) const SMALL: [Table; 7] = [
+    Table::Meta,
+    Table::Users,
+    Table::Devices,
+    Table::Conversations,
+    Table::Marks,
+    Table::Sent,
+    Table::Links,
+];
 
 /// True for a table of the small state.
 pub(super) const fn is_small(table: Table) -> bool {
-    !matches!(table, Table::History | Table::SentIndex | Table::HistoryIndex)
+    !matches!(table, Table::History | Table::SentIndex | Table::HistoryIndex | Table::Exports)
 }
 
 /// What a row that cannot be read means.
@@ -120,6 +128,28 @@ pub(super) fn sent_index(
     Ok(found)
 }
 
+/// See [`super::Store::exports`].
+pub(super) fn exports(
+    tables: &dyn Tables,
+    link: LinkNumber,
+    from: u64,
+    max_bytes: usize,
+) -> Result<Vec<(u64, Bytes)>, StoreError> {
+    let key = |position| stored::exports_key(link, position);
+    let (mut page, mut bytes) = (Vec::new(), 0);
+    let Some((first, _)) = tables.last(Table::Exports, key(0), key(from))? else {
+        return Ok(page);
+    };
+    let range = (Bound::Included(first), Bound::Included(key(u64::MAX)));
+    tables.scan(Table::Exports, range, &mut |found, value| {
+        let (_, first) = stored::parse_exports_key(&found).map_err(unreadable)?;
+        bytes += value.len();
+        page.push((first, value));
+        Ok(if bytes < max_bytes { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+    })?;
+    Ok(page)
+}
+
 /// See [`super::Store::export`].
 pub(super) fn export(
     tables: &dyn Tables,
@@ -147,6 +177,15 @@ pub(super) fn export(
 fn rows_of(tables: &dyn Tables, key: Bytes, value: Bytes) -> Result<Vec<Row>, StoreError> {
     let (_, conversation) = stored::parse_history_index_key(&key).map_err(unreadable)?;
     let first_seq = stored::parse_history_index_value(&value).map_err(unreadable)?;
+    if let Some(link) = conversation.link() {
+        let told = stored::exports_key(link, first_seq);
+        let exports = must(tables, Table::Exports, &told)?;
+        let table = Table::Exports;
+        return Ok(vec![
+            Row { table, key: told, value: exports },
+            Row { table: Table::HistoryIndex, key, value },
+        ]);
+    }
     let history_key = stored::history_key(conversation, first_seq);
     let history = must(tables, Table::History, &history_key)?;
     let (runs, _) = stored::decode_runs(history.clone()).map_err(unreadable)?;

@@ -48,6 +48,18 @@ pub(super) fn key_of(certificate: &CertificateDer<'_>) -> Option<[u8; KEY]> {
     parsed.public_key().raw.strip_prefix(&SPKI_HEAD)?.try_into().ok()
 }
 
+impl From<[u8; 32]> for Fingerprint {
+    fn from(hash: [u8; 32]) -> Self {
+        Self(hash)
+    }
+}
+
+impl From<Fingerprint> for [u8; 32] {
+    fn from(fingerprint: Fingerprint) -> Self {
+        fingerprint.0
+    }
+}
+
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{PREFIX}{}", STANDARD_NO_PAD.encode(self.0))

@@ -7,6 +7,7 @@ pub mod conn;
 pub mod discovery;
 pub mod frame;
 pub mod invitation;
+pub mod link;
 pub mod log;
 pub mod message;
 pub mod peer;
@@ -35,7 +36,7 @@ pub const VERSION: u32 = 1;
 
 /// Version of what servers say to each other, the commands of the log included: servers of
 /// different ones do not talk, since a command that one of them does not know would stop it.
-pub const PEER_VERSION: u32 = 2;
+pub const PEER_VERSION: u32 = 3;
 
 /// Why bytes are no message.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -54,7 +54,7 @@ pub struct Mark {
     pub membership_id: Option<LogId>,
 }
 
-/// Tables, in the order in which a state is loaded. Numbers are part of the format.
+/// Tables. Numbers are part of the format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u32)]
 pub enum Table {
@@ -74,13 +74,20 @@ pub enum Table {
     History = 7,
     /// Runs by device, group and last number, big-endian.
     SentIndex = 8,
-    /// First seq by log index and conversation, big-endian: finds what an entry wrote.
+    /// First seq by log index and conversation, big-endian: finds what an entry wrote. What it
+    /// told to another cluster stands there as [`ConversationId::of_link`], with its position.
+    ///
+    /// [`ConversationId::of_link`]: crate::chat::ids::ConversationId::of_link
     HistoryIndex = 9,
+    /// Other clusters by number.
+    Links = 10,
+    /// Encoded `ExportsRow` by number of the cluster and first position, big-endian.
+    Exports = 11,
 }
 
 impl Table {
-    /// All tables, in order.
-    pub const ALL: [Self; 9] = [
+    /// All tables, in the order of their numbers.
+    pub const ALL: [Self; 11] = [
         Self::Meta,
         Self::Users,
         Self::Devices,
@@ -90,6 +97,8 @@ impl Table {
         Self::History,
         Self::SentIndex,
         Self::HistoryIndex,
+        Self::Links,
+        Self::Exports,
     ];
 
     /// The table with this number.

@@ -4,6 +4,7 @@
 use super::record::{LogId, Mark, Row, Table};
 use super::{WireError, convert, pb};
 use crate::chat::ids::{ConversationId, DeviceId, Group, UserId};
+use crate::chat::link::{ChainHash, Export, LinkNumber};
 use crate::chat::message::Run;
 use crate::chat::write::{self, SentIndex, Write};
 use bytes::{BufMut, Bytes, BytesMut};
@@ -31,6 +32,21 @@ pub fn rows(log_index: u64, write: &Write) -> Vec<Row> {
         Write::SentIndex(s) => {
             let key = sent_index_key(s.device, s.group, s.last_number);
             row(Table::SentIndex, key, sent_index_value(s))
+        }
+        Write::Link(l) => row(Table::Links, link_key(l.number), value::<_, pb::LinkRow>(l)),
+        Write::Exports { link, first, before, items } => {
+            let told = pb::ExportsRow {
+                before: convert::bytes_or_empty(before),
+                items: convert::each(items),
+            };
+            vec![
+                Row {
+                    table: Table::Exports,
+                    key: exports_key(*link, *first),
+                    value: convert::write(&told),
+                },
+                history_index_row(log_index, ConversationId::of_link(*link), *first),
+            ]
         }
     }
 }
@@ -78,6 +94,16 @@ pub fn write_of(row: &Row) -> Result<Write, WireError> {
         Table::SentIndex => {
             (Write::SentIndex(decode_sent_index(&row.key, value)?), row.key.clone())
         }
+        Table::Links => {
+            let link: crate::chat::link::Link = read_value::<pb::LinkRow, _>(value)?;
+            let key = link_key(link.number);
+            (Write::Link(link), key)
+        }
+        Table::Exports => {
+            let (link, first) = parse_exports_key(&row.key)?;
+            let (before, items) = decode_exports(value)?;
+            (Write::Exports { link, first, before, items }, row.key.clone())
+        }
         Table::HistoryIndex => return Err(WireError::Field("table")),
     };
     if key == row.key { Ok(write) } else { Err(WireError::Field("row key")) }
@@ -100,12 +126,16 @@ fn history_rows(index: u64, conversation: ConversationId, runs: &[Run]) -> Vec<R
     let key = history_key(conversation, first_seq);
     vec![
         Row { table: Table::History, key, value: encode_runs(runs, index) },
-        Row {
-            table: Table::HistoryIndex,
-            key: history_index_key(index, conversation),
-            value: Bytes::copy_from_slice(&first_seq.to_be_bytes()),
-        },
+        history_index_row(index, conversation, first_seq),
     ]
+}
+
+fn history_index_row(index: u64, conversation: ConversationId, first: u64) -> Row {
+    Row {
+        table: Table::HistoryIndex,
+        key: history_index_key(index, conversation),
+        value: Bytes::copy_from_slice(&first.to_be_bytes()),
+    }
 }
 
 fn dense(conversation: ConversationId, first_seq: u64, runs: &[Run]) -> Result<(), WireError> {
@@ -189,6 +219,37 @@ fn two_numbers(mut key: &[u8]) -> Result<(u64, u64), WireError> {
     let numbers = (take(&mut key)?, take(&mut key)?);
     let numbers = (u64::from_be_bytes(numbers.0), u64::from_be_bytes(numbers.1));
     if key.is_empty() { Ok(numbers) } else { Err(WireError::Field("row key")) }
+}
+
+fn link_key(number: LinkNumber) -> Bytes {
+    key(&[&number.to_be_bytes()])
+}
+
+/// Key of [`Table::Exports`]: 8 bytes of the other cluster's number, 8 of first position.
+#[must_use]
+pub fn exports_key(link: LinkNumber, first: u64) -> Bytes {
+    key(&[&link.to_be_bytes(), &first.to_be_bytes()])
+}
+
+/// The other cluster's number and first position of a key of [`Table::Exports`].
+///
+/// # Errors
+/// When the key has another length.
+pub fn parse_exports_key(key: &[u8]) -> Result<(LinkNumber, u64), WireError> {
+    two_numbers(key)
+}
+
+/// The hash before a value of [`Table::Exports`], and what it holds; never nothing.
+///
+/// # Errors
+/// When the bytes are no such value.
+pub fn decode_exports(bytes: Bytes) -> Result<(ChainHash, Vec<Export>), WireError> {
+    let told: pb::ExportsRow = convert::read(bytes)?;
+    let items: Vec<Export> = convert::all(told.items)?;
+    if items.is_empty() {
+        return Err(WireError::Field("exports value"));
+    }
+    Ok((convert::fixed_or_zero(&told.before, "hash")?, items))
 }
 
 /// Conversation and first seq of a key of [`Table::History`].

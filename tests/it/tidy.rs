@@ -19,7 +19,7 @@ const EDGES: [(&str, &[&str]); 20] = [
     ("raft", &["store", "wire", "chat", "tls", "clock", "limits"]),
     ("report", &["wire", "chat", "limits"]),
     ("client", &["discovery", "report", "wire", "chat", "tls", "limits"]),
-    ("link", &["client", "wire", "chat", "limits"]),
+    ("link", &["client", "wire", "chat", "tls", "limits"]),
     (
         "server",
         &[

@@ -3,10 +3,11 @@
 
 use super::founded;
 use crate::chat::command::{
-    AddDevice, Advance, Attach, Command, Register, RemoveDevice, Send, SetPassword, Speaker, Target,
+    AddDevice, Advance, Attach, Command, Hear, Import, Register, RemoveDevice, Send, SetPassword,
+    Speaker, Target,
 };
 use crate::chat::event::{Event, Outcome};
-use crate::chat::ids::{ChangeId, ConversationId, DeviceId, LoginId, UserId};
+use crate::chat::ids::{ChangeId, ClusterId, ConversationId, DeviceId, LoginId, UserId};
 use crate::chat::message::Body;
 use crate::chat::refusal::Refusal::{
     self, DeviceTaken, NoSuchDevice, NotMember, Overtaken, UnknownDevice,
@@ -18,6 +19,9 @@ use bytes::Bytes;
 
 /// Alice and Bob talk here.
 const ROOM: ConversationId = ConversationId(1);
+
+/// Another cluster.
+const EAST: ClusterId = ClusterId([0xe1; 16]);
 
 /// Somebody in whose name a command is proposed.
 #[derive(Clone, Copy, Debug)]
@@ -86,6 +90,8 @@ enum Row {
     Marks,
     SetFormat,
     Recover,
+    Hear,
+    Import,
 }
 
 /// The row after a row. It does not build where one is left out.
@@ -102,7 +108,9 @@ fn after(row: Row) -> Option<Row> {
         Row::Send => Row::Marks,
         Row::Marks => Row::SetFormat,
         Row::SetFormat => Row::Recover,
-        Row::Recover => return None,
+        Row::Recover => Row::Hear,
+        Row::Hear => Row::Import,
+        Row::Import => return None,
     })
 }
 
@@ -121,6 +129,16 @@ fn row(command: &Command) -> Row {
         Command::Marks(_) => Row::Marks,
         Command::SetFormat(_) => Row::SetFormat,
         Command::Recover { .. } => Row::Recover,
+        Command::Hear(_) => Row::Hear,
+        // About a cluster that is not known.
+        Command::Forget { .. }
+        | Command::Trust(_)
+        | Command::Distrust { .. }
+        | Command::Resume { .. }
+        | Command::StopLink { .. }
+        | Command::Rewind { .. }
+        | Command::Meet(_)
+        | Command::Import(_) => Row::Import,
     }
 }
 
@@ -132,7 +150,8 @@ fn expected(row: Row) -> [Does; 7] {
     match row {
         // Servers propose these; no client can make them do so.
         Row::Found | Row::SetFormat => all(Nothing),
-        Row::Recover => all(It),
+        Row::Recover | Row::Hear => all(It),
+        Row::Import => all(Nothing),
         // Operators propose these, on a server's own machine.
         Row::SetRegistration | Row::Invite => all(It),
         // With a name that is new, and the device of the actor.
@@ -218,6 +237,14 @@ fn command(row: Row, actor: Actor) -> Command {
             Command::Marks(vec![Advance { user, conversation: ROOM, delivered: 2, read: 2 }])
         }
         Row::SetFormat => Command::SetFormat(FORMAT),
+        Row::Hear => {
+            let (name, address) = ("east".to_owned(), "127.0.0.1:7101".to_owned());
+            Command::Hear(Hear { cluster: EAST, name, key: [1; 32], address })
+        }
+        Row::Import => {
+            let (generation, first, before) = (1, 1, [0; 32]);
+            Command::Import(Import { cluster: EAST, generation, first, before, items: vec![] })
+        }
         Row::Recover => Command::Recover { generation: 2, skip: 1 },
     }
 }

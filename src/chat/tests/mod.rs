@@ -30,7 +30,8 @@ fn key(write: &Write) -> Option<(u8, String)> {
         Write::Conversation(c) => (3, format!("{}", c.id)),
         Write::Mark(m) => (4, format!("{} {}", m.conversation, m.user)),
         Write::Sent(s) => (5, format!("{} {}", s.device, s.group)),
-        Write::History { .. } | Write::SentIndex(_) => return None,
+        Write::Link(l) => (6, format!("{}", l.number)),
+        Write::History { .. } | Write::SentIndex(_) | Write::Exports { .. } => return None,
     })
 }
 

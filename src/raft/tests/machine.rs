@@ -39,6 +39,7 @@ impl Journal {
             members: Vec::new(),
             last_seq: self.last_seq,
             title: "room".into(),
+            trail: Vec::new(),
         })
     }
 

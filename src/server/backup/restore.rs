@@ -61,7 +61,7 @@ pub fn restore(
 }
 
 const fn is_small(row: &Row) -> bool {
-    !matches!(row.table, Table::History | Table::SentIndex | Table::HistoryIndex)
+    !matches!(row.table, Table::History | Table::SentIndex | Table::HistoryIndex | Table::Exports)
 }
 
 /// Gives the state the new cluster's identity; returns the row that says so.

@@ -169,7 +169,7 @@ pub fn count(counts: &mut Counts, row: &Row) -> Result<(), BackupError> {
             counts.messages += runs.iter().map(crate::chat::message::Run::count).sum::<u64>();
             counts.history_rows += 1;
         }
-        Table::SentIndex | Table::HistoryIndex => counts.history_rows += 1,
+        Table::SentIndex | Table::HistoryIndex | Table::Exports => counts.history_rows += 1,
         table => {
             counts.state_rows += 1;
             counts.users += u64::from(table == Table::Users);

@@ -3,9 +3,11 @@
 use super::PageWanted;
 use crate::chat::command::{Advance, Command};
 use crate::chat::ids::{ConversationId, DeviceId, UserId};
-use crate::chat::name::UserName;
+use crate::chat::name::{FullName, UserName};
 use crate::server::placement::Place;
-use crate::wire::message::{ChangePassword, Fetch, OutcomeRun, ServerAddress, ServerMsg};
+use crate::wire::message::{
+    Challenge, ChangePassword, Fetch, OutcomeRun, ServerAddress, ServerMsg,
+};
 use bytes::Bytes;
 
 /// What the driver shall do, in order.
@@ -32,6 +34,11 @@ pub enum Output {
     },
     /// The user's marks.
     Marks(Vec<Advance>),
+    /// The client is another cluster, which shall sign this: what follows is not this session's.
+    Link {
+        /// As in the welcome.
+        challenge: Challenge,
+    },
     /// Close, after everything was sent.
     Close,
 }
@@ -87,7 +94,7 @@ pub enum Query {
         /// Of the client.
         request: u32,
         /// Who is looked for.
-        name: UserName,
+        name: FullName,
         /// Who asks.
         user: UserId,
     },

@@ -100,7 +100,12 @@ impl Session {
         match hello.purpose {
             Purpose::Where => self.ask(Query::Where),
             Purpose::Status => self.ask(Query::Status(hello.events_after)),
-            Purpose::Link => self.reject("this server has no links to other clusters"),
+            Purpose::Link if identity.is_none() => self.go_away(&self.waiting_for()),
+            Purpose::Link => {
+                self.welcome();
+                self.phase = Phase::Closed;
+                self.out.push(Output::Link { challenge: self.challenge() });
+            }
             Purpose::Chat if hello.device.is_none() => self.reject("the hello names no device"),
             Purpose::Chat if identity.is_none() => self.go_away(&self.waiting_for()),
             Purpose::Chat => {

@@ -212,8 +212,7 @@ impl Flow {
 pub fn info(state: &State, room: &Room) -> ConversationInfo {
     let member = |user: &UserId| {
         let (delivered, read) = room.marks.get(user).copied().unwrap_or_default();
-        let name = state.user(*user).map_or_else(String::new, |u| u.name.as_str().to_owned());
-        Member { user: *user, name, delivered, read }
+        Member { user: *user, name: state.name_of(*user), delivered, read }
     };
     ConversationInfo {
         id: room.row.id,

@@ -5,7 +5,7 @@ use super::sends::{Sends, WindowExceeded};
 use super::{Output, Phase, Query, Session, Trouble};
 use crate::chat::command::{Advance, Command};
 use crate::chat::ids::{ConversationId, Position};
-use crate::chat::name::UserName;
+use crate::chat::name::FullName;
 use crate::chat::refusal::Refusal;
 use crate::limits;
 use crate::wire::message::{
@@ -145,7 +145,7 @@ impl Session {
             return self.reject("a request has a number from 1");
         }
         let Some(user) = self.account.as_ref().map(|account| account.user) else { return };
-        match UserName::fold(name) {
+        match FullName::fold(name) {
             Err(error) => self.refuse(request, Refusal::NameInvalid, error.to_string()),
             Ok(name) => self.request(request, Query::Lookup { request, name, user }),
         }

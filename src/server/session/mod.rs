@@ -254,7 +254,10 @@ impl Session {
             }
             Event::Changed { change, result, .. } => self.on_changed(change, result),
             // The hub has told already.
-            Event::Revoked { .. } | Event::Founded | Event::Posted { .. } => {}
+            Event::Revoked { .. }
+            | Event::Founded
+            | Event::Posted { .. }
+            | Event::Linked { .. } => {}
         }
     }
 

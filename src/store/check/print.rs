@@ -77,7 +77,8 @@ pub(super) fn state(out: &mut dyn Out, report: &mut Report, state: &State) -> io
 }
 
 fn name(state: &State, user: crate::chat::ids::UserId) -> String {
-    state.user(user).map_or_else(|| user.to_string(), |user| user.name.as_str().to_owned())
+    let name = state.name_of(user);
+    if name.is_empty() { user.to_string() } else { name }
 }
 
 /// The messages of a run.

@@ -32,6 +32,7 @@ use super::record::{LogBounds, LogEntry, LogId, Mark, Row, Vote};
 use super::tables::{self, Page};
 use super::{Identity, OnDurable, Store, StoreError};
 use crate::chat::ids::{ClusterId, ConversationId, DeviceId, Group};
+use crate::chat::link::LinkNumber;
 use crate::chat::write::{SentIndex, Write};
 use crate::limits;
 use async_trait::async_trait;
@@ -203,6 +204,18 @@ impl Store for Embedded {
             let page =
                 |t: &dyn tables::Tables| tables::history(t, conversation, (from, to), max_bytes);
             inner.state.ask(page)
+        })
+        .await
+    }
+
+    async fn exports(
+        &self,
+        link: LinkNumber,
+        from: u64,
+        max_bytes: usize,
+    ) -> Result<Vec<(u64, Bytes)>, StoreError> {
+        self.blocking(move |inner| {
+            inner.state.ask(|t: &dyn tables::Tables| tables::exports(t, link, from, max_bytes))
         })
         .await
     }

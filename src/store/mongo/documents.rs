@@ -90,7 +90,9 @@ pub(super) fn document(
         Write::Conversation(room) => (fields::CONVERSATIONS, conversation(room, names)),
         Write::Mark(mark) => (fields::CURSORS, cursor(mark, names)),
         Write::Sent(sent) => (fields::SENDS, sends(sent)),
-        Write::History { .. } | Write::SentIndex(_) => return None,
+        Write::History { .. } | Write::SentIndex(_) | Write::Link(_) | Write::Exports { .. } => {
+            return None;
+        }
     };
     document.insert("entry", int(entry));
     Some((collection, document))
@@ -298,6 +300,7 @@ fn read_conversation(read: &Reading<'_>) -> Result<Write, StoreError> {
         members: members.ok_or_else(|| read.bad("members"))?,
         last_seq: read.number("last_seq")?,
         title: read.text("title")?.to_owned(),
+        trail: Vec::new(),
     }))
 }
 

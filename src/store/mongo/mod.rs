@@ -312,6 +312,15 @@ impl Store for Mongo {
         Ok(page)
     }
 
+    async fn exports(
+        &self,
+        _link: crate::chat::link::LinkNumber,
+        _from: u64,
+        _max_bytes: usize,
+    ) -> Result<Vec<(u64, Bytes)>, StoreError> {
+        Ok(Vec::new())
+    }
+
     async fn sent_index(
         &self,
         device: DeviceId,

@@ -5,7 +5,7 @@ use super::events::notice;
 use super::keys::{self, open};
 use super::model::{Chat, Model};
 use super::update::{Effect, send};
-use crate::chat::name::UserName;
+use crate::chat::name::FullName;
 use crate::client::Connection;
 
 /// A command, as the help shows it.
@@ -63,9 +63,9 @@ fn msg(model: &mut Model, rest: &str, effects: &mut Vec<Effect>) -> Result<(), S
     if name.is_empty() {
         return Err("/msg NAME [TEXT]: the name is missing".to_owned());
     }
-    let name = UserName::fold(name).map_err(|error| error.to_string())?;
+    let name = FullName::fold(name).map_err(|error| error.to_string())?;
     keys::fits(text)?;
-    let known = |c: &&Chat| c.peer.is_some_and(|peer| c.name_of(peer) == name.as_str());
+    let known = |c: &&Chat| c.peer.is_some_and(|peer| c.name_of(peer) == name.to_string());
     if let Some(key) = model.chats.iter().find(known).map(|chat| chat.key) {
         open(model, key);
         send(model, key, text.to_owned(), effects);

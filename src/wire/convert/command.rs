@@ -75,6 +75,26 @@ impl From<&Command> for Kind {
             Command::Recover { generation, skip } => {
                 Self::Recover(pb::Recover { generation: *generation, skip: *skip })
             }
+            Command::Hear(h) => Self::Hear(h.into()),
+            Command::Forget { cluster, heard_ms } => {
+                Self::Forget(pb::ForgetLink { cluster: bytes(&cluster.0), heard_ms: *heard_ms })
+            }
+            Command::Trust(t) => Self::Trust(t.into()),
+            Command::Distrust { cluster } => {
+                Self::Distrust(pb::LinkOrder { cluster: bytes(&cluster.0) })
+            }
+            Command::Resume { cluster } => {
+                Self::Resume(pb::LinkOrder { cluster: bytes(&cluster.0) })
+            }
+            Command::StopLink { cluster, why } => {
+                let why = super::link::stop_number(*why);
+                Self::StopLink(pb::StopLink { cluster: bytes(&cluster.0), why })
+            }
+            Command::Rewind { cluster, generation } => {
+                Self::Rewind(pb::RewindLink { cluster: bytes(&cluster.0), generation: *generation })
+            }
+            Command::Meet(meet) => Self::Meet(meet.into()),
+            Command::Import(import) => Self::Import(import.into()),
         }
     }
 }
@@ -128,6 +148,19 @@ impl TryFrom<pb::Command> for Command {
             Kind::Send(send) => Self::Send(send.try_into()?),
             Kind::Marks(marks) => Self::Marks(all(marks.marks)?),
             Kind::SetFormat(f) => Self::SetFormat(f.format),
+            Kind::Hear(hear) => Self::Hear(hear.try_into()?),
+            Kind::Forget(f) => Self::Forget { cluster: cluster(&f.cluster)?, heard_ms: f.heard_ms },
+            Kind::Trust(trusting) => Self::Trust(trusting.try_into()?),
+            Kind::Distrust(order) => Self::Distrust { cluster: cluster(&order.cluster)? },
+            Kind::Resume(order) => Self::Resume { cluster: cluster(&order.cluster)? },
+            Kind::StopLink(s) => {
+                Self::StopLink { cluster: cluster(&s.cluster)?, why: super::link::stop(s.why)? }
+            }
+            Kind::Rewind(r) => {
+                Self::Rewind { cluster: cluster(&r.cluster)?, generation: r.generation }
+            }
+            Kind::Meet(meet) => Self::Meet(meet.try_into()?),
+            Kind::Import(import) => Self::Import(import.try_into()?),
             Kind::Recover(r) => Self::Recover { generation: r.generation, skip: r.skip },
         })
     }

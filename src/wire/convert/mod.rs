@@ -5,6 +5,7 @@
 pub mod chat;
 mod client;
 mod command;
+mod link;
 mod rows;
 mod server;
 mod status;

@@ -118,6 +118,7 @@ impl From<&Conversation> for pb::ConversationRow {
             members: each(&c.members),
             last_seq: c.last_seq,
             title: c.title.clone(),
+            trail: each(&c.trail),
         }
     }
 }
@@ -132,6 +133,7 @@ impl TryFrom<pb::ConversationRow> for Conversation {
             members: all(c.members)?,
             last_seq: c.last_seq,
             title: c.title,
+            trail: all(c.trail)?,
         })
     }
 }

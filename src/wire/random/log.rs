@@ -5,9 +5,13 @@ use super::{
     text, user,
 };
 use crate::chat::command::{
-    AddDevice, Advance, Attach, Command, Register, RemoveDevice, Send, SetPassword, Speaker,
+    AddDevice, Advance, Attach, Command, Hear, Import, Meet, Register, RemoveDevice, Send,
+    SetPassword, Speaker, Trusting,
 };
 use crate::chat::ids::{ChangeId, LoginId};
+use crate::chat::link::{
+    ChainHash, Export, Exported, Imported, Link, Marks, Messages, Stop, Stretch, Trust,
+};
 use crate::chat::name::UserName;
 use crate::chat::write::{self, Invitation, Registration, SentIndex, Write};
 use crate::wire::record::{LogId, Mark};
@@ -31,7 +35,7 @@ pub(crate) fn command(rng: &mut StdRng) -> Command {
         (user(rng), device(rng), rng.random(), blob(rng, 20));
     let (session, after) = (LoginId(rng.random()), rng.random());
     let (by, change) = (speaker(rng), ChangeId(rng.random()));
-    match rng.random_range(0..12) {
+    match rng.random_range(0..14) {
         0 => Command::Found { cluster: cluster(rng), name: text(rng) },
         1 => {
             let (name, password_hash) = (text(rng), text(rng));
@@ -82,13 +86,95 @@ pub(crate) fn command(rng: &mut StdRng) -> Command {
             keep_devices: rng.random(),
             change,
         }),
+        11 => link_command(rng),
         _ => Command::Recover { generation: rng.random(), skip: rng.random() },
+    }
+}
+
+fn link_command(rng: &mut StdRng) -> Command {
+    let cluster = cluster(rng);
+    match rng.random_range(0..9) {
+        0 => {
+            let (name, key, address) = (text(rng), rng.random(), text(rng));
+            Command::Hear(Hear { cluster, name, key, address })
+        }
+        1 => Command::Forget { cluster, heard_ms: rng.random() },
+        2 => Command::Trust(Trusting { cluster, key: rng.random(), alias: text(rng) }),
+        3 => Command::Distrust { cluster },
+        4 => Command::Resume { cluster },
+        5 => Command::StopLink { cluster, why: stop(rng) },
+        6 => Command::Rewind { cluster, generation: rng.random() },
+        7 => Command::Meet(Meet { cluster, user: user(rng), name: text(rng) }),
+        _ => Command::Import(Import {
+            cluster,
+            generation: rng.random(),
+            first: rng.random(),
+            before: hash(rng),
+            items: list(rng, 0, export),
+        }),
+    }
+}
+
+fn stop(rng: &mut StdRng) -> Stop {
+    if rng.random() { Stop::OtherHistory } else { Stop::RolledBack }
+}
+
+fn hash(rng: &mut StdRng) -> ChainHash {
+    some(rng, |rng| rng.random()).unwrap_or_default()
+}
+
+fn stretch(rng: &mut StdRng) -> Stretch {
+    let (first_seq, first_number) = (number(rng), number(rng));
+    Stretch { first_seq, count: rng.random_range(1..99), device: device(rng), first_number }
+}
+
+/// What another cluster is told.
+pub(crate) fn export(rng: &mut StdRng) -> Export {
+    let place = |rng: &mut StdRng| (device(rng), rng.random());
+    if rng.random() {
+        let (delivered, read) = (some(rng, place), some(rng, place));
+        return Export::Marks(Marks { reader: user(rng), writer: user(rng), delivered, read });
+    }
+    Export::Messages(Messages {
+        sender: user(rng),
+        name: text(rng),
+        to: user(rng),
+        origin: cluster(rng),
+        device: device(rng),
+        first_number: rng.random(),
+        at_ms: rng.random(),
+        bodies: list(rng, 0, body),
+    })
+}
+
+fn link(rng: &mut StdRng) -> Link {
+    let trusts = [
+        Trust::Seen,
+        Trust::Trusted,
+        Trust::Distrusted,
+        Trust::Stopped(Stop::OtherHistory),
+        Trust::Stopped(Stop::RolledBack),
+    ];
+    Link {
+        number: rng.random_range(1..64),
+        cluster: some(rng, cluster).unwrap_or_default(),
+        former: list(rng, 0, cluster),
+        name: text(rng),
+        alias: text(rng),
+        key: rng.random(),
+        address: text(rng),
+        heard_ms: rng.random(),
+        trust: trusts[rng.random_range(0..trusts.len())],
+        imported: Imported { generation: rng.random(), position: rng.random(), hash: hash(rng) },
+        exported: Exported { position: rng.random(), hash: hash(rng) },
+        turned_down: rng.random(),
+        rows: rng.random(),
     }
 }
 
 pub(crate) fn write(rng: &mut StdRng) -> Write {
     let (user, device, conversation) = (user(rng), device(rng), conversation(rng));
-    match rng.random_range(0..8) {
+    match rng.random_range(0..10) {
         0 => Write::Meta(write::Meta {
             cluster: some(rng, cluster).unwrap_or_default(),
             name: text(rng),
@@ -126,6 +212,7 @@ pub(crate) fn write(rng: &mut StdRng) -> Write {
             members: list(rng, 0, self::user),
             last_seq: rng.random(),
             title: text(rng),
+            trail: list(rng, 0, stretch),
         }),
         4 => {
             let (delivered, read) = (rng.random(), rng.random());
@@ -137,6 +224,13 @@ pub(crate) fn write(rng: &mut StdRng) -> Write {
             last_number: rng.random(),
             refusals: list(rng, 0, |rng| (rng.random(), refusal(rng))),
         }),
+        7 => Write::Link(link(rng)),
+        8 => Write::Exports {
+            link: rng.random_range(1..64),
+            first: number(rng),
+            before: hash(rng),
+            items: list(rng, 1, export),
+        },
         6 => {
             let first_seq = number(rng);
             Write::History { conversation, runs: runs(rng, conversation, first_seq) }

@@ -102,7 +102,7 @@ fn target(rng: &mut StdRng) -> Target {
 }
 
 fn refusal(rng: &mut StdRng) -> Refusal {
-    Refusal::from_code(rng.random_range(1..=18)).unwrap()
+    Refusal::from_code(rng.random_range(1..=20)).unwrap()
 }
 
 fn address(rng: &mut StdRng) -> ServerAddress {

@@ -307,7 +307,7 @@ impl<'a> World<'a> {
                     Output::Join { user, device, epoch } => {
                         link.mailbox.join(user, device, epoch);
                     }
-                    Output::Marks(_) | Output::Close => {}
+                    Output::Marks(_) | Output::Close | Output::Link { .. } => {}
                 }
             }
         }
