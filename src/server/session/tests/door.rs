@@ -103,7 +103,6 @@ fn a_hello_that_does_not_fit_is_refused() {
         (Hello { min: 2, max: 3, ..hello(1) }, Refusal::Version),
         (Hello { cluster: Some(ClusterId([8; 16])), ..hello(1) }, Refusal::WrongCluster),
         (Hello { device: None, ..hello(1) }, Refusal::Protocol),
-        (Hello { purpose: Purpose::Link, ..hello(1) }, Refusal::Protocol),
     ];
     for (hello, wanted) in cases {
         let outputs = said(&mut session(&server), ClientMsg::Hello(hello.clone()));
@@ -111,6 +110,21 @@ fn a_hello_that_does_not_fit_is_refused() {
     }
     let early = said(&mut session(&server), ClientMsg::Login(credentials("alice")));
     assert_eq!(refusal(&early), Some((Refusal::Protocol, true)));
+}
+
+/// Another cluster is told who this is and what to sign; what follows is not the session's.
+#[test]
+fn another_cluster_is_handed_over() {
+    let server = server(Vec::new());
+    let mut session = session(&server);
+    let outputs =
+        said(&mut session, ClientMsg::Hello(Hello { purpose: Purpose::Link, ..hello(1) }));
+    let [Output::Send(ServerMsg::Welcome(welcome)), Output::Link { challenge }] = &outputs[..]
+    else {
+        panic!("{outputs:?}");
+    };
+    assert_eq!(welcome.challenge, *challenge);
+    assert!(session.is_closed());
 }
 
 #[test]

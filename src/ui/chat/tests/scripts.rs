@@ -65,8 +65,11 @@ fn msg_finds_people_or_says_that_there_are_none() {
     let to = Target::User(user(3));
     assert!(b.effects.contains(&Effect::Send { to, text: "hi there".into() }), "{:?}", b.effects);
     assert_eq!(b.model.current().unwrap().title, "carol");
-    b.keys("/msg_b@d enter");
-    assert!(b.flash().contains("'@'"), "{}", b.flash());
+    b.keys("/msg_Bob@East_hi enter");
+    let lookup = Effect::Lookup { name: "bob@east".into(), text: "hi".into() };
+    assert!(b.effects.contains(&lookup), "{:?}", b.effects);
+    b.keys("ctrl+u /msg_b#d enter");
+    assert!(b.flash().contains("'#'"), "{}", b.flash());
     b.keys("ctrl+u /msg enter");
     assert!(b.flash().contains("the name is missing"), "{}", b.flash());
 }
