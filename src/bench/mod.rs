@@ -4,10 +4,11 @@
 
 mod body;
 mod flood;
+pub mod links;
 mod report;
 mod stream;
 
-pub use report::Report;
+pub use report::{LinksReport, Report};
 
 use crate::client::{Account, ClientConfig, Finding};
 

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc::Receiver;
 
 /// No step takes longer than this, or the benchmark gives up.
-const DEADLINE: Duration = Duration::from_secs(120);
+pub(super) const DEADLINE: Duration = Duration::from_secs(120);
 /// A node that is asked for its counters answers within this.
 const STATUS_TIME: Duration = Duration::from_secs(2);
 
@@ -100,7 +100,7 @@ async fn send_all(
 }
 
 /// Waits until the client is logged in; the seat that serves it, and the server's address.
-async fn ready(events: &mut Receiver<ClientEvent>) -> anyhow::Result<(u32, String)> {
+pub(super) async fn ready(events: &mut Receiver<ClientEvent>) -> anyhow::Result<(u32, String)> {
     let wait = async {
         while let Some(event) = events.recv().await {
             match event {
@@ -117,7 +117,7 @@ async fn ready(events: &mut Receiver<ClientEvent>) -> anyhow::Result<(u32, Strin
 }
 
 /// Each node's own statement, by seat; the list of nodes is what `server` knows.
-async fn statuses(server: &str, security: Security) -> Vec<Status> {
+pub(super) async fn statuses(server: &str, security: Security) -> Vec<Status> {
     let Ok(one) = status(server, STATUS_TIME, security).await else { return Vec::new() };
     let mut all = Vec::new();
     for node in &one.servers {
@@ -129,7 +129,7 @@ async fn statuses(server: &str, security: Security) -> Vec<Status> {
 }
 
 /// How many own messages the event commits.
-fn commits(event: &ClientEvent) -> anyhow::Result<u64> {
+pub(super) fn commits(event: &ClientEvent) -> anyhow::Result<u64> {
     match event {
         ClientEvent::Committed { count, .. } => Ok(*count),
         ClientEvent::Refused { number, refusal } => {

@@ -323,9 +323,12 @@ pub struct BenchArgs {
     /// A server of a running cluster, instead of own ones
     #[arg(long, value_name = "HOST:PORT", conflicts_with_all = ["servers", "store"])]
     pub server: Option<String>,
-    /// Messages in all
-    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..))]
-    pub messages: u64,
+    /// Messages in all [default: 100000; links: 10000]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub messages: Option<u64>,
+    /// Clusters that it starts itself, each with as many servers
+    #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u32).range(2..=20))]
+    pub clusters: u32,
     /// Bytes of a message
     #[arg(long, value_name = "B", default_value_t = 100, value_parser = clap::value_parser!(u32).range(17..=16_384))]
     pub size: u32,
@@ -351,6 +354,8 @@ pub enum JobName {
     Stream,
     /// The same with one message in flight
     Latency,
+    /// Several linked clusters: one sender, and a receiver in each of the others
+    Links,
 }
 
 /// `rustchat store`.

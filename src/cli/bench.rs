@@ -10,7 +10,7 @@ use crate::client::Finding;
 use crate::client::security::Security;
 use crate::client::status::status;
 use crate::config::StoreUrl;
-use crate::demo::servers::{CLUSTER, Servers};
+use crate::demo::servers::{CLUSTER, Layout, Servers};
 use crate::store::mongo::{self, Place};
 use anyhow::Context;
 use std::io::{IsTerminal, Write};
@@ -18,6 +18,9 @@ use std::time::{Duration, Instant};
 
 /// A leader is there long before this, or something is wrong.
 const LEADER_TIME: Duration = Duration::from_secs(30);
+/// Messages, where nothing else is said; between clusters, 2,000 to each of five others.
+const STREAM: u64 = 100_000;
+const LINKS: u64 = 10_000;
 /// How often the servers are asked for their leader.
 const ASK: Duration = Duration::from_millis(100);
 
@@ -31,6 +34,11 @@ pub async fn run(args: &BenchArgs) -> Outcome {
 }
 
 async fn measure(args: &BenchArgs) -> anyhow::Result<End> {
+    let (job, messages) = match args.job {
+        JobName::Stream => (Job::Stream, STREAM),
+        JobName::Latency => (Job::Latency, STREAM),
+        JobName::Links => return links(args).await,
+    };
     // Held until the end: dropping it stops the servers and removes their data.
     let stores = stores(args)?;
     let mut security = Security { trust_new: true, ..args.trust.security() };
@@ -46,11 +54,8 @@ async fn measure(args: &BenchArgs) -> anyhow::Result<End> {
     };
     wait_for_leader(&servers, security).await?;
     let plan = Plan {
-        job: match args.job {
-            JobName::Stream => Job::Stream,
-            JobName::Latency => Job::Latency,
-        },
-        messages: args.messages,
+        job,
+        messages: args.messages.unwrap_or(messages),
         size: usize::try_from(args.size)?,
         window: args.window,
         bad_logins: args.bad_logins,
@@ -64,15 +69,59 @@ async fn measure(args: &BenchArgs) -> anyhow::Result<End> {
         remove(&stores).await?;
     }
     let report = report?;
+    show(args.json, &serde_json::to_string(&report)?, &report.text())
+}
+
+fn show(as_json: bool, json: &str, text: &str) -> anyhow::Result<End> {
     let mut out = std::io::stdout().lock();
-    if args.json {
-        writeln!(out, "{}", printable_json(&serde_json::to_string(&report)?))?;
+    if as_json {
+        writeln!(out, "{}", printable_json(json))?;
     } else {
-        for line in printable_lines(&report.text()) {
+        for line in printable_lines(text) {
             writeln!(out, "{line}")?;
         }
     }
     Ok(End::Done)
+}
+
+/// Several clusters on this machine, which find and trust each other.
+async fn links(args: &BenchArgs) -> anyhow::Result<End> {
+    if args.server.is_some() || args.trust.insecure_plain || args.store != "embedded" {
+        anyhow::bail!("links are measured between own clusters, with TLS and the embedded store");
+    }
+    let stores = vec![StoreUrl::Embedded; args.servers as usize];
+    let mut own: Vec<Servers> = Vec::new();
+    let mut clusters = Vec::new();
+    for number in 1..=args.clusters {
+        let layout = Layout {
+            cluster: format!("c{number}"),
+            plain: false,
+            discovery: own.first().map(|first| first.discovery),
+            trust_new_links: true,
+        };
+        let servers = Servers::start_as(&layout, &stores, false).context("starting the servers")?;
+        let addresses = servers.addresses.clone();
+        let security = args.trust.security().expecting(servers.key);
+        let finding = Finding { servers: addresses, security, ..Finding::default() };
+        clusters.push(bench::links::Cluster { name: layout.cluster, finding });
+        own.push(servers);
+    }
+    for cluster in &clusters {
+        wait_for_leader(&cluster.finding.servers, cluster.finding.security).await?;
+    }
+    let plan = Plan {
+        job: Job::Stream,
+        messages: args.messages.unwrap_or(LINKS),
+        size: usize::try_from(args.size)?,
+        window: args.window,
+        bad_logins: 0,
+        own_servers: true,
+        finding: Finding::default(),
+        progress: false,
+    };
+    let report = bench::links::run(&plan, &clusters).await?;
+    drop(own);
+    show(args.json, &serde_json::to_string(&report)?, &report.text())
 }
 
 /// The store of each server: on a MongoDB server a database of its own.

@@ -30,6 +30,21 @@ pub struct Servers {
     pub discovery: u16,
     /// The key of their cluster; `None`: they use no TLS.
     pub key: Option<Fingerprint>,
+    layout: Layout,
+}
+
+/// What a cluster is like.
+#[derive(Clone, Debug, Default)]
+pub struct Layout {
+    /// Its name.
+    pub cluster: String,
+    /// Without TLS.
+    pub plain: bool,
+    /// The UDP port on which its leader answers; `None`: a free one. Several clusters may share
+    /// one: then they hear each other.
+    pub discovery: Option<u16>,
+    /// It trusts every other cluster that it hears.
+    pub trust_new_links: bool,
 }
 
 impl Servers {
@@ -47,6 +62,15 @@ impl Servers {
     /// # Errors
     /// The directory, the ports or the processes cannot be had.
     pub fn start_on(stores: &[StoreUrl], keep: bool, plain: bool) -> anyhow::Result<Self> {
+        let cluster = CLUSTER.to_owned();
+        Self::start_as(&Layout { cluster, plain, ..Layout::default() }, stores, keep)
+    }
+
+    /// Starts one for each store, as the layout says; see [`Servers::start_on`].
+    ///
+    /// # Errors
+    /// The directory, the ports or the processes cannot be had.
+    pub fn start_as(layout: &Layout, stores: &[StoreUrl], keep: bool) -> anyhow::Result<Self> {
         let dir = std::env::temp_dir().join(format!("rustchat-demo-{:08x}", rand::random::<u32>()));
         create_private(&dir).with_context(|| format!("the directory {}", dir.display()))?;
         let mut servers = Self {
@@ -56,10 +80,11 @@ impl Servers {
             addresses: Vec::new(),
             discovery: 0,
             key: None,
+            layout: layout.clone(),
         };
         let count = u32::try_from(stores.len())?;
         let conf = servers.configure(count).context("choosing free ports")?;
-        if !plain {
+        if !layout.plain {
             servers.key = Some(servers.make_keys(count).context("making keys")?);
         }
         let program = std::env::current_exe().context("finding this program")?;
@@ -104,8 +129,9 @@ impl Servers {
     /// Finds free ports and writes a `nodes.conf`. The ports are all held until it is written.
     fn configure(&mut self, count: u32) -> anyhow::Result<PathBuf> {
         let udp = UdpSocket::bind("127.0.0.1:0")?;
-        self.discovery = udp.local_addr()?.port();
-        let mut text = format!("cluster = \"{CLUSTER}\"\ndiscovery = {}\n", self.discovery);
+        self.discovery = self.layout.discovery.unwrap_or(udp.local_addr()?.port());
+        let name = &self.layout.cluster;
+        let mut text = format!("cluster = \"{name}\"\ndiscovery = {}\n", self.discovery);
         let mut held = Vec::new();
         for seat in 1..=count {
             let [client, peer] =
@@ -126,7 +152,7 @@ impl Servers {
 
     fn make_keys(&self, count: u32) -> anyhow::Result<Fingerprint> {
         let (dir, now) = (self.dir.join("keys"), SystemTime::now());
-        let key = tls::make_keys(&dir, CLUSTER, now)?;
+        let key = tls::make_keys(&dir, &self.layout.cluster, now)?;
         for seat in 1..=count {
             tls::make_node(&dir, seat, false, now)?;
         }
@@ -153,6 +179,9 @@ impl Servers {
         command.arg(conf).arg("--data").arg(self.dir.join(format!("server-{seat}")));
         if self.key.is_none() {
             command.arg("--insecure-plain");
+        }
+        if self.layout.trust_new_links {
+            command.env("RUSTCHAT_TRUST_NEW_LINKS", "true");
         }
         if let StoreUrl::Mongo(url) = store {
             command.arg("--store").arg(url);
@@ -217,7 +246,15 @@ mod tests {
             command.arg(word).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap()
         };
         let children = vec![(1, spawn("cat", "-")), (2, spawn("tail", "-f"))];
-        Servers { children, dir, keep: false, addresses: Vec::new(), discovery: 0, key: None }
+        Servers {
+            children,
+            dir,
+            keep: false,
+            addresses: Vec::new(),
+            discovery: 0,
+            key: None,
+            layout: Layout::default(),
+        }
     }
 
     #[test]
