@@ -13,10 +13,13 @@ use crate::client::{Client, ClientError, ClientEvent, FoundUser, Outgoing};
 use crate::limits;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
+use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 
 /// Bytes of input that are looked at together.
 const INPUT: usize = 64 * 1024;
+/// Another cluster that does not answer is asked again after this time.
+const ELSEWHERE: Duration = Duration::from_secs(1);
 /// Lines that go into the outbox together.
 const LINES: usize = 256;
 
@@ -203,11 +206,22 @@ fn gone(result: io::Result<()>) -> io::Result<bool> {
     }
 }
 
-/// Finds the user, however long it takes to find a server.
+/// Finds the user, however long it takes to find a server, or for another cluster to answer.
 async fn look_up(client: &Client, name: &str) -> Result<FoundUser, Failure> {
+    let mut told = false;
     loop {
         match client.lookup(name).await {
             Err(ClientError::Timeout) => {}
+            Err(ClientError::Refused(why @ Refusal::Unreachable)) => {
+                if !std::mem::replace(&mut told, true) {
+                    // Where standard error is gone, there is nobody left to tell.
+                    drop(writeln!(io::stderr().lock(), "rustchat: {name}: {why}; trying again"));
+                }
+                tokio::time::sleep(ELSEWHERE).await;
+            }
+            Err(ClientError::Refused(why @ Refusal::NotLinked)) => {
+                return Err(Failure::usage(format!("{name:?}: {why}")));
+            }
             Err(ClientError::Refused(Refusal::NoSuchUser)) => {
                 return Err(Failure::usage(format!("there is no user {name:?}")));
             }

@@ -25,6 +25,8 @@ mod events;
 mod exactly_once;
 mod full_disk;
 mod hostile;
+mod links;
+mod links_hostile;
 mod log_damage;
 mod logs;
 mod mesh;

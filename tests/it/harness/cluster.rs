@@ -52,6 +52,8 @@ pub struct Cluster {
     proxies: Option<Proxies>,
     place: Place,
     plain: bool,
+    name: String,
+    discovery: u16,
     home: Option<TempDir>,
 }
 
@@ -64,6 +66,8 @@ pub struct Setup {
     proxied: bool,
     plain: bool,
     kept_in: Stores,
+    name: Option<String>,
+    beside: Option<u16>,
 }
 
 impl Setup {
@@ -104,6 +108,19 @@ impl Setup {
         self.variable("RUSTCHAT_INSECURE_PLAIN", "true")
     }
 
+    /// Gives the cluster a name other than `test`.
+    pub fn named(mut self, name: &str) -> Self {
+        self.name = Some(name.to_owned());
+        self
+    }
+
+    /// Lets its leader answer on the same UDP port as the leader of another cluster, as on one
+    /// network: the two hear each other.
+    pub fn beside(mut self, other: &Cluster) -> Self {
+        self.beside = Some(other.discovery());
+        self
+    }
+
     /// `n` servers, none of them started.
     pub fn of(mut self, n: u32) -> Cluster {
         for seat in 1..=n {
@@ -114,7 +131,9 @@ impl Setup {
         let place = Place::take();
         let home = TempDir::with_prefix("rustchat-it-").unwrap();
         let conf = home.path().join("nodes.conf");
-        let mut text = format!("cluster = \"test\"\ndiscovery = {}\n", place.discovery);
+        let name = self.name.clone().unwrap_or_else(|| "test".to_owned());
+        let discovery = self.beside.unwrap_or(place.discovery);
+        let mut text = format!("cluster = \"{name}\"\ndiscovery = {discovery}\n");
         for seat in 1..=n {
             let own = place.host(seat);
             let host = if self.proxied { place.front(seat) } else { own };
@@ -129,7 +148,7 @@ impl Setup {
         if self.plain {
             channel::without_tls(&place);
         } else {
-            make_keys(home.path(), n);
+            make_keys(home.path(), &name, n);
         }
         let proxies = self.proxied.then(|| Proxies::start(&place, n, PEER, CLIENT));
         let node = |seat| {
@@ -140,7 +159,7 @@ impl Setup {
             (seat, Node::new(seat, home.path(), &conf, &options, &self.environment))
         };
         let (nodes, plain) = ((1..=n).map(node).collect(), self.plain);
-        Cluster { nodes, proxies, place, plain, home: Some(home) }
+        Cluster { nodes, proxies, place, plain, name, discovery, home: Some(home) }
     }
 
     /// `n` servers that run.
@@ -276,7 +295,7 @@ impl Cluster {
 
     /// UDP port of the cluster's discovery.
     pub fn discovery(&self) -> u16 {
-        self.place.discovery
+        self.discovery
     }
 
     /// A server's own address for clients, past any proxy.
@@ -294,6 +313,11 @@ impl Cluster {
         if self.proxies.is_some() { self.place.front(seat) } else { self.place.host(seat) }
     }
 
+    /// The fingerprint of its key, as `rustchat keys show` prints it.
+    pub fn key(&self) -> String {
+        tls::authority_of(&self.home().join("keys")).unwrap().to_string()
+    }
+
     /// Where the files of all servers are.
     pub fn home(&self) -> &std::path::Path {
         self.home.as_ref().map(TempDir::path).expect("present until drop")
@@ -301,7 +325,7 @@ impl Cluster {
 
     /// Someone with a home directory and a password, not yet registered.
     pub fn person(&self, name: &str) -> Person {
-        Person::new(name, self.home(), self.place.discovery, self.plain)
+        Person::new(name, self.home(), (&self.name, self.discovery), self.plain)
     }
 
     /// What `rustchat status --json` prints.
@@ -386,9 +410,9 @@ impl Cluster {
 }
 
 /// As `rustchat keys init` makes them.
-fn make_keys(home: &std::path::Path, n: u32) {
+fn make_keys(home: &std::path::Path, name: &str, n: u32) {
     let (dir, now) = (home.join("keys"), SystemTime::now());
-    tls::make_keys(&dir, "test", now).unwrap();
+    tls::make_keys(&dir, name, now).unwrap();
     for seat in 1..=n {
         tls::make_node(&dir, seat, false, now).unwrap();
     }

@@ -19,6 +19,7 @@ pub struct Person {
     /// The user's name.
     pub name: String,
     home: PathBuf,
+    cluster: String,
     discovery: u16,
     plain: bool,
     password: bool,
@@ -53,12 +54,12 @@ impl Said {
 }
 
 impl Person {
-    pub fn new(name: &str, home: &Path, discovery: u16, plain: bool) -> Self {
+    pub fn new(name: &str, home: &Path, (cluster, discovery): (&str, u16), plain: bool) -> Self {
         let home = home.join(format!("home-{name}"));
         std::fs::create_dir_all(&home).unwrap();
         std::fs::write(home.join("password"), format!("the password of {name}\n")).unwrap();
-        let name = name.to_owned();
-        Self { name, home, discovery, plain, password: true, register: true }
+        let (name, cluster) = (name.to_owned(), cluster.to_owned());
+        Self { name, home, cluster, discovery, plain, password: true, register: true }
     }
 
     /// The same person at another machine, with the same password.
@@ -114,6 +115,10 @@ impl Person {
             command.arg("--password-file").arg(self.home.join("password"));
         }
         command.arg("--discovery").arg(self.discovery.to_string());
+        // There may be others on the same network.
+        if self.cluster != "test" {
+            command.args(["--cluster", &self.cluster]);
+        }
         if self.plain {
             command.arg("--insecure-plain");
         }
