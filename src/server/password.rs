@@ -31,6 +31,12 @@ const FREE_TRIES: u32 = 3;
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
+/// After a wrong password the thread rests for so many times as long as that took: guessing takes
+/// a quarter of a processor at most.
+const REST: u32 = 3;
+/// The longest such rest.
+const LONGEST_REST: Duration = Duration::from_millis(200);
+
 /// Why a password was not looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PasswordError {
@@ -175,10 +181,15 @@ fn work(queue: &Waiting, hashing: &impl Hashing) {
                 if !answer.is_closed() {
                     let known = hash.is_some();
                     let hash = hash.unwrap_or_else(|| dummy.clone());
+                    let begin = Instant::now();
                     let right = hashing.verify(password.as_bytes(), &hash);
                     let right = right.map(|right| right && known);
                     if answer.send(right).is_err() {
                         tracing::debug!("nobody waits for this password any more");
+                    }
+                    if right != Some(true) {
+                        // Guessing costs the processor and its memory, whatever the priority.
+                        std::thread::park_timeout((begin.elapsed() * REST).min(LONGEST_REST));
                     }
                 }
             }
