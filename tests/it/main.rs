@@ -25,6 +25,7 @@ mod events;
 mod exactly_once;
 mod full_disk;
 mod hostile;
+mod links_map;
 mod log_damage;
 mod logs;
 mod mesh;
