@@ -5,6 +5,7 @@
 pub mod answer;
 pub mod board;
 pub mod dial;
+pub mod heard;
 pub mod home;
 pub mod pull;
 pub mod puller;

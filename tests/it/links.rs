@@ -28,7 +28,7 @@ fn linked(stores: Stores, servers: u32) -> (Cluster, Cluster) {
 /// The operator of `one` knows the key of the `other` cluster.
 fn trust(one: &Cluster, other: &Cluster) {
     let address = other.address(other.leader().seat).to_string();
-    one.done(&["link", "trust", &address, "--fingerprint", &other.key()]);
+    one.done(&["link", "trust", &address, "--fingerprint", &other.fingerprint()]);
 }
 
 fn texts(said: &[Said], by: &str) -> Vec<String> {
@@ -155,7 +155,7 @@ fn a_line_that_is_cut_or_swallows_everything_is_made_again() {
     east.leader();
     let line = TcpProxy::start(west.address(1));
     let at = line.address().to_string();
-    east.done(&["link", "trust", &at, "--fingerprint", &west.key()]);
+    east.done(&["link", "trust", &at, "--fingerprint", &west.fingerprint()]);
     trust(&west, &east);
     let (alice, bob) = (west.person("alice"), east.person("bob"));
     bob.register();

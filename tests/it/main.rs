@@ -27,6 +27,7 @@ mod full_disk;
 mod hostile;
 mod links;
 mod links_hostile;
+mod links_map;
 mod log_damage;
 mod logs;
 mod mesh;

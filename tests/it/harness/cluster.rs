@@ -51,9 +51,9 @@ pub struct Cluster {
     nodes: BTreeMap<u32, Node>,
     proxies: Option<Proxies>,
     place: Place,
+    discovery: u16,
     plain: bool,
     name: String,
-    discovery: u16,
     home: Option<TempDir>,
 }
 
@@ -67,7 +67,7 @@ pub struct Setup {
     plain: bool,
     kept_in: Stores,
     name: Option<String>,
-    beside: Option<u16>,
+    discovery: Option<u16>,
 }
 
 impl Setup {
@@ -102,22 +102,29 @@ impl Setup {
         self.plain()
     }
 
+    /// The cluster's name [default: test].
+    pub fn named(mut self, name: &str) -> Self {
+        self.name = Some(name.to_owned());
+        self
+    }
+
+    /// Asks and answers on another cluster's UDP port: the two can hear each other. 0: nobody is
+    /// asked or answered.
+    pub fn discovery(mut self, port: u16) -> Self {
+        self.discovery = Some(port);
+        self
+    }
+
     /// Servers and clients without TLS.
     pub fn plain(mut self) -> Self {
         self.plain = true;
         self.variable("RUSTCHAT_INSECURE_PLAIN", "true")
     }
 
-    /// Gives the cluster a name other than `test`.
-    pub fn named(mut self, name: &str) -> Self {
-        self.name = Some(name.to_owned());
-        self
-    }
-
     /// Lets its leader answer on the same UDP port as the leader of another cluster, as on one
     /// network: the two hear each other.
     pub fn beside(mut self, other: &Cluster) -> Self {
-        self.beside = Some(other.discovery());
+        self.discovery = Some(other.discovery());
         self
     }
 
@@ -132,7 +139,7 @@ impl Setup {
         let home = TempDir::with_prefix("rustchat-it-").unwrap();
         let conf = home.path().join("nodes.conf");
         let name = self.name.clone().unwrap_or_else(|| "test".to_owned());
-        let discovery = self.beside.unwrap_or(place.discovery);
+        let discovery = self.discovery.unwrap_or(place.discovery);
         let mut text = format!("cluster = \"{name}\"\ndiscovery = {discovery}\n");
         for seat in 1..=n {
             let own = place.host(seat);
@@ -298,6 +305,17 @@ impl Cluster {
         self.discovery
     }
 
+    /// The fingerprint of its key, as its operator sees it.
+    pub fn fingerprint(&self) -> String {
+        tls::authority_of(&self.home().join("keys")).unwrap().to_string()
+    }
+
+    /// What its `rustchat link list --json` shows of the cluster that is called so here.
+    pub fn link(&self, name: &str) -> Option<Value> {
+        let json: Value = serde_json::from_str(&self.done(&["link", "list", "--json"])).unwrap();
+        json["links"].as_array().unwrap().iter().find(|link| link["cluster"] == name).cloned()
+    }
+
     /// A server's own address for clients, past any proxy.
     pub fn address(&self, seat: u32) -> SocketAddr {
         (self.place.host(seat), CLIENT).into()
@@ -311,11 +329,6 @@ impl Cluster {
     /// Where the others believe a server to be: at the proxy in front of it, if there is one.
     pub fn host(&self, seat: u32) -> Ipv4Addr {
         if self.proxies.is_some() { self.place.front(seat) } else { self.place.host(seat) }
-    }
-
-    /// The fingerprint of its key, as `rustchat keys show` prints it.
-    pub fn key(&self) -> String {
-        tls::authority_of(&self.home().join("keys")).unwrap().to_string()
     }
 
     /// Where the files of all servers are.

@@ -34,8 +34,8 @@ impl Ground {
         east.leader();
         let rogue = Peer::start("rogue");
         trust(&west, &rogue.address.to_string(), &rogue.key.to_string());
-        trust(&west, &east.address(1).to_string(), &east.key());
-        trust(&east, &west.address(1).to_string(), &west.key());
+        trust(&west, &east.address(1).to_string(), &east.fingerprint());
+        trust(&east, &west.address(1).to_string(), &west.fingerprint());
         let (bob, alice) = (west.person("bob"), east.person("alice"));
         bob.register();
         alice.register();
