@@ -74,10 +74,10 @@ fn what_was_read_there_shows_here(stores: Stores) {
     let mut at_alice = alice.screen();
     at_alice.wait_for(SOON, "bob@east");
     at_alice.keys("/msg bob@east did you get it?\r");
-    at_alice.wait_for(SOON, "✓  alice  did you get it?");
+    at_alice.wait_for(SOON, "✓     alice  did you get it?");
     let tail = bob.tail();
     tail.wait_for(2, SOON);
-    at_alice.wait_for(SOON, "✓✓ alice  did you get it?");
+    at_alice.wait_for(SOON, "✓✓    alice  did you get it?");
 }
 
 /// Both sides lose their leaders, one after the other, while messages go both ways.

@@ -218,7 +218,7 @@ fn garbage_floods_and_tarpits_cost_a_line_and_no_memory() {
 }
 
 fn resident(cluster: &Cluster) -> u64 {
-    cluster.status()[0].json["memory_bytes"].as_u64().unwrap_or_else(|| panic!("memory"))
+    cluster.status()[0].json["resident_bytes"].as_u64().unwrap_or_else(|| panic!("memory"))
 }
 
 /// Another history than before stops this link, until the operator starts it again.
