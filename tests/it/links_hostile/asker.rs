@@ -13,7 +13,7 @@ use rustchat::wire::link::{
 use rustchat::wire::message::{ClientMsg, Hello, Purpose, ServerMsg, Welcome};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Runtime};
 
@@ -137,6 +137,20 @@ fn a_cluster_is_told_what_is_for_it_alone() {
     ground.west.done(&["link", "distrust", "rogue"]);
     assert_eq!(Asker::refusal(asker.ask(&pull(0, [0; 32]))), Some(LinkReason::NotTrusted));
     assert_eq!(asker.ask(&pull(0, [0; 32])), None);
+}
+
+/// Where there is nothing to tell, an answer waits: an idle link costs next to nothing.
+#[test]
+fn an_idle_link_costs_less_than_a_message_a_second() {
+    let ground = Ground::new();
+    wait_until(SOON, "it is asked", || (ground.rogue.asked().0 > 0).then_some(()));
+    assert!(ground.rogue.wait_ms() >= 1000, "{} ms", ground.rogue.wait_ms());
+    let mut asker = Asker::meet(ground.west.address(1));
+    asker.hello(ground.rogue.id, &ground.rogue).unwrap();
+    let begin = Instant::now();
+    let ask = Pull { generation: 1, wait_ms: 1_500, ..Pull::default() };
+    let Some(LinkAnswer::Exports(told)) = asker.ask(&LinkAsk::Pull(ask)) else { panic!() };
+    assert!(told.items.is_empty() && begin.elapsed() >= Duration::from_millis(1_500));
 }
 
 /// One that asks for everything again and again, as fast as it is answered.

@@ -48,6 +48,7 @@ struct Told {
     /// Up to each position, from 0.
     hashes: Vec<ChainHash>,
     pulls: usize,
+    wait_ms: u32,
     refused: usize,
 }
 
@@ -81,6 +82,7 @@ impl Peer {
             items: Vec::new(),
             hashes: vec![[0; 32]],
             pulls: 0,
+            wait_ms: 0,
             refused: 0,
         }));
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -145,6 +147,11 @@ impl Peer {
     /// Its generation from now on.
     pub fn generation(&self, generation: u64) {
         lock(&self.told).generation = generation;
+    }
+
+    /// How long the last one that asked was ready to wait, in milliseconds.
+    pub fn wait_ms(&self) -> u32 {
+        lock(&self.told).wait_ms
     }
 
     /// How often it was asked, and how often it then did something else than an honest one.
@@ -221,6 +228,7 @@ async fn answer(
     let act = {
         let mut told = lock(told);
         told.pulls += 1;
+        told.wait_ms = pull.wait_ms;
         told.refused += usize::from(!matches!(told.act, Act::Honest));
         told.act.clone()
     };
