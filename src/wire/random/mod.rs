@@ -2,7 +2,7 @@
 
 mod log;
 
-pub(crate) use log::{command, mark, write};
+pub(crate) use log::{command, export, mark, write};
 
 use super::message::{
     Ack, ChangePassword, ClientMsg, ClusterState, ConversationInfo, Credentials, Cursor,
