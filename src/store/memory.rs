@@ -43,8 +43,8 @@ struct Inner {
     committed: Option<LogId>,
     mark: Mark,
     data: Data,
-    /// The history that a snapshot brings, where it replaces the old one.
-    import: Option<Data>,
+    /// The history that a snapshot brings, and whether it replaces the old one.
+    import: Option<(Data, bool)>,
     acknowledged: BTreeMap<u32, u64>,
     log_bytes: u64,
     syncs: u64,
@@ -413,21 +413,27 @@ impl Store for Memory {
     }
 
     async fn begin_import(&self, all: bool) -> Result<(), StoreError> {
-        self.writable()?.import = all.then(Data::default);
+        self.writable()?.import = Some((Data::default(), all));
         Ok(())
     }
 
     async fn import(&self, rows: Vec<Row>) -> Result<(), StoreError> {
         let mut inner = self.writable()?;
-        let inner = &mut *inner;
-        put(&mut inner.import.as_mut().unwrap_or(&mut inner.data).tables, rows);
+        let (data, _) = inner.import.get_or_insert_default();
+        put(&mut data.tables, rows);
         Ok(())
     }
 
     async fn install(&self, mark: Mark, state: Vec<Row>) -> Result<(), StoreError> {
         let mut inner = self.writable()?;
-        if let Some(history) = inner.import.take() {
-            inner.data = history;
+        match inner.import.take() {
+            Some((history, true)) => inner.data = history,
+            Some((history, false)) => {
+                for (table, rows) in history.tables {
+                    inner.data.tables.entry(table).or_default().extend(rows);
+                }
+            }
+            None => {}
         }
         inner.data.tables.retain(|table, _| !tables::is_small(*table));
         put(&mut inner.data.tables, state);

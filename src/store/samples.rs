@@ -2,8 +2,11 @@
 
 use super::record::{LogEntry, LogId, Mark, Row};
 use super::{Store, StoreError};
-use crate::chat::command::{Advance, Command, Register, Send, Target};
-use crate::chat::ids::{ClusterId, ConversationId, DeviceId, LoginId};
+use crate::chat::command::{
+    Advance, Command, Hear, Import, Meet, Register, Send, Target, Trusting,
+};
+use crate::chat::ids::{ClusterId, ConversationId, DeviceId, LoginId, UserId};
+use crate::chat::link::{Export, LinkNumber, Messages};
 use crate::chat::message::Body;
 use crate::chat::state::State;
 use crate::chat::write::Write;
@@ -33,6 +36,17 @@ pub(super) fn receive<T>(wait: &mpsc::Receiver<T>, what: &str) -> T {
 /// The device of the user with this number.
 pub(super) fn device(user: u8) -> DeviceId {
     DeviceId([user; 16])
+}
+
+/// The number of the other cluster, once [`Sample::link`] was applied.
+pub(super) const EAST: LinkNumber = 1;
+const EAST_ID: ClusterId = ClusterId([2; 16]);
+/// `carol`, whom the other cluster registered.
+const CAROL: UserId = UserId { cluster: EAST_ID, number: 1 };
+
+/// A user of the sample's own cluster.
+fn user(number: u64) -> UserId {
+    UserId { cluster: ClusterId([1; 16]), number }
 }
 
 /// A cluster of two users that writes entries.
@@ -86,10 +100,64 @@ impl Sample {
         self.step(&[send])
     }
 
+    /// An entry with which another cluster is trusted, and a user of it known.
+    pub(super) fn link(&mut self) -> Step {
+        let (cluster, key) = (EAST_ID, [7; 32]);
+        let (name, address) = ("east".to_owned(), "127.0.0.1:7101".to_owned());
+        let hear = Hear { cluster, name: name.clone(), key, address };
+        let meet = Meet { cluster, user: CAROL, name: "carol".to_owned() };
+        let trust = Trusting { cluster, key, alias: name };
+        self.step(&[Command::Hear(hear), Command::Trust(trust), Command::Meet(meet)])
+    }
+
+    /// An entry with messages of alice to carol: the other cluster is told them, in one or more
+    /// exports.
+    pub(super) fn tell(&mut self, texts: &[&str]) -> Step {
+        let mut all = Vec::new();
+        for text in texts {
+            let Command::Send(send) = self.command(&[text]) else { unreachable!() };
+            self.number += 1;
+            all.push(Command::Send(Send { to: Target::User(CAROL), ..send }));
+        }
+        self.step(&all)
+    }
+
+    /// An entry in which carol writes to alice, who reads it: the other cluster is told that.
+    pub(super) fn answered(&mut self, text: &str) -> Step {
+        let imported = self.state.links().next().expect("a link").imported;
+        let messages = Messages {
+            sender: CAROL,
+            name: "carol".to_owned(),
+            to: user(1),
+            origin: EAST_ID,
+            device: device(9),
+            first_number: imported.position + 1,
+            at_ms: 900,
+            bodies: vec![Body::text(text)],
+        };
+        let import = Import {
+            cluster: EAST_ID,
+            generation: 0,
+            first: imported.position + 1,
+            before: imported.hash,
+            items: vec![Export::Messages(messages)],
+        };
+        let mut after = self.state.clone();
+        after.apply(0, &[Command::Import(import.clone())]);
+        let conversation = after.direct(user(1), CAROL).expect("they talk");
+        let seq = after.conversation(conversation).map_or(0, |room| room.row.last_seq);
+        let read = Advance { conversation, user: user(1), delivered: seq, read: seq };
+        self.step(&[Command::Import(import), Command::Marks(vec![read])])
+    }
+
+    /// How far the exports to the other cluster have come.
+    pub(super) fn exported(&self) -> u64 {
+        self.state.links().next().map_or(0, |link| link.exported.position)
+    }
+
     /// An entry in which bob has read alice's messages up to `seq`.
     pub(super) fn read_by_bob(&mut self, seq: u64) -> Step {
-        let user = crate::chat::ids::UserId { cluster: ClusterId([1; 16]), number: 2 };
-        let conversation = self.conversation();
+        let (user, conversation) = (user(2), self.conversation());
         self.step(&[Command::Marks(vec![Advance {
             conversation,
             user,
@@ -107,7 +175,7 @@ impl Sample {
             group: 0,
             first_number: self.number + 1,
             confirmed: self.number,
-            to: Target::User(crate::chat::ids::UserId { cluster: ClusterId([1; 16]), number: 2 }),
+            to: Target::User(user(2)),
             bodies,
         })
     }
@@ -128,7 +196,7 @@ impl Sample {
         self.state.rows().flat_map(|write| stored::rows(0, &write)).collect()
     }
 
-    /// The only conversation.
+    /// The conversation of alice and bob.
     pub(super) fn conversation(&self) -> ConversationId {
         ConversationId::new(0, 1)
     }

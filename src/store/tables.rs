@@ -137,10 +137,16 @@ pub(super) fn exports(
 ) -> Result<Vec<(u64, Bytes)>, StoreError> {
     let key = |position| stored::exports_key(link, position);
     let (mut page, mut bytes) = (Vec::new(), 0);
-    let Some((first, _)) = tables.last(Table::Exports, key(0), key(from))? else {
+    let row_key = stored::link_key(link);
+    let Some(value) = tables.get(Table::Links, &row_key)? else { return Ok(page) };
+    let row = Row { table: Table::Links, key: row_key, value };
+    let Write::Link(row) = stored::write_of(&row).map_err(unreadable)? else { return Ok(page) };
+    // What a snapshot has brought so far lies above this.
+    let last = row.exported.position;
+    let Some((first, _)) = tables.last(Table::Exports, key(0), key(from.min(last)))? else {
         return Ok(page);
     };
-    let range = (Bound::Included(first), Bound::Included(key(u64::MAX)));
+    let range = (Bound::Included(first), Bound::Included(key(last)));
     tables.scan(Table::Exports, range, &mut |found, value| {
         let (_, first) = stored::parse_exports_key(&found).map_err(unreadable)?;
         bytes += value.len();

@@ -221,7 +221,9 @@ fn two_numbers(mut key: &[u8]) -> Result<(u64, u64), WireError> {
     if key.is_empty() { Ok(numbers) } else { Err(WireError::Field("row key")) }
 }
 
-fn link_key(number: LinkNumber) -> Bytes {
+/// Key of [`Table::Links`]: 8 bytes of the other cluster's number.
+#[must_use]
+pub fn link_key(number: LinkNumber) -> Bytes {
     key(&[&number.to_be_bytes()])
 }
 

@@ -3,6 +3,7 @@
 //! It must not know how documents are written.
 
 use super::fields::{self, Reading, date, hex, int};
+use super::links;
 use crate::chat::ids::{ClusterId, ConversationId, DeviceId, LoginId, UserId};
 use crate::chat::name::UserName;
 use crate::chat::refusal::Refusal;
@@ -22,6 +23,8 @@ const ONLY: &str = "cluster";
 pub(super) struct Directory {
     users: BTreeMap<UserId, String>,
     rooms: BTreeMap<ConversationId, (Kind, Vec<UserId>)>,
+    /// What clusters are called, by every id that they have or had.
+    clusters: BTreeMap<ClusterId, String>,
     /// Up to where messages are known to be marked as read, by their reader.
     marked: BTreeMap<(ConversationId, UserId), u64>,
 }
@@ -35,6 +38,11 @@ impl Directory {
             }
             Write::Conversation(room) => {
                 self.rooms.insert(room.id, (room.kind, room.members.clone()));
+            }
+            Write::Link(link) => {
+                for id in std::iter::once(&link.cluster).chain(&link.former) {
+                    self.clusters.insert(*id, link.alias.clone());
+                }
             }
             _ => {}
         }
@@ -55,9 +63,21 @@ impl Directory {
         self.marked.clear();
     }
 
-    /// A user's name; of an unknown one the id.
+    /// A user's name, `name@cluster` of one elsewhere; of an unknown one the id.
     pub(super) fn name(&self, user: UserId) -> String {
-        self.users.get(&user).cloned().unwrap_or_else(|| user.to_string())
+        let Some(name) = self.users.get(&user) else { return user.to_string() };
+        match self.clusters.get(&user.cluster) {
+            Some(cluster) => format!("{name}@{cluster}"),
+            None => name.clone(),
+        }
+    }
+
+    /// Whose messages a member of a direct conversation reads: the other one's, or one's own in
+    /// notes to oneself. `None` in rooms.
+    pub(super) fn writer(&self, room: ConversationId, reader: UserId) -> Option<UserId> {
+        let (kind, members) = self.rooms.get(&room)?;
+        let other = members.iter().find(|member| **member != reader).copied();
+        (*kind == Kind::Direct).then(|| other.unwrap_or(reader))
     }
 
     /// The conversations, with their kind and members.
@@ -90,9 +110,8 @@ pub(super) fn document(
         Write::Conversation(room) => (fields::CONVERSATIONS, conversation(room, names)),
         Write::Mark(mark) => (fields::CURSORS, cursor(mark, names)),
         Write::Sent(sent) => (fields::SENDS, sends(sent)),
-        Write::History { .. } | Write::SentIndex(_) | Write::Link(_) | Write::Exports { .. } => {
-            return None;
-        }
+        Write::Link(link) => (fields::LINKS, links::link(link)),
+        Write::History { .. } | Write::SentIndex(_) | Write::Exports { .. } => return None,
     };
     document.insert("entry", int(entry));
     Some((collection, document))
@@ -166,6 +185,7 @@ fn conversation(room: &Conversation, names: &Directory) -> Document {
         "member_names": member_names,
         "last_seq": int(room.last_seq),
         "title": &room.title,
+        "trail": links::trail(&room.trail),
     }
 }
 
@@ -221,6 +241,7 @@ pub(super) fn write_of(collection: &'static str, document: &Document) -> Result<
             delivered: read.number("delivered")?,
             read: read.number("read")?,
         })),
+        fields::LINKS => links::read_link(&read).map(Write::Link),
         _ => read_sends(&read),
     }
 }
@@ -300,7 +321,7 @@ fn read_conversation(read: &Reading<'_>) -> Result<Write, StoreError> {
         members: members.ok_or_else(|| read.bad("members"))?,
         last_seq: read.number("last_seq")?,
         title: read.text("title")?.to_owned(),
-        trail: Vec::new(),
+        trail: links::read_trail(read)?,
     }))
 }
 

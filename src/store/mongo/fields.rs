@@ -29,13 +29,19 @@ pub(super) const CURSORS: &str = "cursors";
 pub(super) const SENDS: &str = "sends";
 /// Messages.
 pub(super) const MESSAGES: &str = "messages";
+/// Other clusters.
+pub(super) const LINKS: &str = "links";
+/// What other clusters are told.
+pub(super) const EXPORTS: &str = "exports";
 /// Messages of a snapshot that will replace all others.
 pub(super) const INCOMING: &str = "incoming_messages";
+/// What other clusters are told, of a snapshot that will replace all others.
+pub(super) const INCOMING_EXPORTS: &str = "incoming_exports";
 /// The small state of a snapshot, until it has replaced the old one.
 pub(super) const INCOMING_STATE: &str = "incoming_state";
 
 /// Collections of the small state, in the order in which it is loaded.
-pub(super) const SMALL: [&str; 6] = [CLUSTER, USERS, DEVICES, CONVERSATIONS, CURSORS, SENDS];
+pub(super) const SMALL: [&str; 7] = [CLUSTER, USERS, DEVICES, CONVERSATIONS, CURSORS, SENDS, LINKS];
 
 /// The server's code for an `_id` or another unique key that is there already.
 pub(super) const DUPLICATE: u64 = 11000;

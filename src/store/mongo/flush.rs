@@ -1,4 +1,4 @@
-//! Writes applied entries to the database, behind the commits. Messages and hashes first,
+//! Writes applied entries to the database, behind the commits. Messages, exports and hashes first,
 //! which nobody sees yet; then the mark, with which they count; then the documents of the
 //! small state, which people read. Each write may be done twice: a process that ends anywhere
 //! in between does them again. It must not know who waits for it.
@@ -6,7 +6,8 @@
 use super::applied;
 use super::db::Db;
 use super::documents::{self, Directory};
-use super::fields::{HASHES, MESSAGES, SMALL, hex, int};
+use super::exports;
+use super::fields::{EXPORTS, HASHES, MESSAGES, SMALL, hex, int};
 use super::lease::{End, Lease};
 use super::messages;
 use super::state::{State, Step};
@@ -83,8 +84,10 @@ impl Flush {
         let mut names = self.names.lock().await;
         steps.iter().flat_map(|step| &step.writes).for_each(|write| names.learn(write));
         let (messages, hashes) = (messages_of(steps, &names)?, hashes_of(steps));
-        futures::future::try_join(
+        let told = exports::documents_in(steps.iter().flat_map(|step| &step.rows))?;
+        futures::future::try_join3(
             self.db.insert(MESSAGES, messages),
+            self.db.insert(EXPORTS, told),
             self.db.insert(HASHES, hashes),
         )
         .await?;
@@ -133,13 +136,14 @@ impl Flush {
         let cursors: Vec<Cursor> = cursors.collect();
         let statement = |cursor: &Cursor| {
             let key = |seq| messages::key(cursor.conversation, seq);
+            let writer = names.writer(cursor.conversation, cursor.user)?;
             let unread = doc! {
                 "_id": { "$gt": key(names.marked(cursor)), "$lte": key(cursor.read) },
-                "to": names.name(cursor.user), "read": false,
+                "from_id": writer.to_string(), "read": false,
             };
-            doc! { "q": unread, "u": { "$set": { "read": true } }, "multi": true }
+            Some(doc! { "q": unread, "u": { "$set": { "read": true } }, "multi": true })
         };
-        let statements = cursors.iter().map(statement).collect();
+        let statements = cursors.iter().filter_map(statement).collect();
         self.db.update(MESSAGES, statements).await?;
         cursors.iter().for_each(|cursor| names.set_marked(cursor));
         Ok(())

@@ -5,7 +5,8 @@
 
 use super::applied::{self, Install};
 use super::documents::Directory;
-use super::fields::{HASHES, INCOMING, INCOMING_STATE, MESSAGES, SMALL};
+use super::exports;
+use super::fields::{EXPORTS, HASHES, INCOMING, INCOMING_EXPORTS, INCOMING_STATE, MESSAGES, SMALL};
 use super::flush::{self, Flush};
 use super::messages;
 use crate::chat::write::{Kind, Write};
@@ -48,8 +49,11 @@ impl Flush {
 
     /// Deletes what an unfinished snapshot left.
     pub(super) async fn forget_import(&self) -> Result<(), StoreError> {
-        self.clear(MESSAGES, doc! { "imported": true }).await?;
-        self.clear(INCOMING, doc! {}).await
+        for collection in [MESSAGES, EXPORTS] {
+            self.clear(collection, doc! { "imported": true }).await?;
+        }
+        self.clear(INCOMING, doc! {}).await?;
+        self.clear(INCOMING_EXPORTS, doc! {}).await
     }
 
     /// See [`crate::store::Store::begin_import`].
@@ -62,6 +66,7 @@ impl Flush {
         let _quiet = self.names.lock().await;
         applied::set(&self.db, &self.lease, doc! { "importing": true }).await?;
         self.forget_import().await?;
+        // Nobody is told anything before there are messages.
         let empty = self.db.one(MESSAGES, doc! {}, doc! {}).await?.is_none();
         importing.set(if all && !empty { Install::Replace } else { Install::InPlace });
         Ok(())
@@ -79,11 +84,14 @@ impl Flush {
             ["from", "to", "read"].iter().for_each(|field| drop(document.remove(field)));
             document.insert("imported", true);
         }
-        let collection = match importing.get() {
-            Install::InPlace => MESSAGES,
-            Install::Replace => INCOMING,
+        let mut told = exports::documents_in(rows.iter())?;
+        told.iter_mut().for_each(|document| drop(document.insert("imported", true)));
+        let (messages, exports) = match importing.get() {
+            Install::InPlace => (MESSAGES, EXPORTS),
+            Install::Replace => (INCOMING, INCOMING_EXPORTS),
         };
-        self.db.insert(collection, documents).await.map(drop)
+        self.db.insert(messages, documents).await?;
+        self.db.insert(exports, told).await.map(drop)
     }
 
     /// See [`crate::store::Store::install`].
@@ -138,7 +146,10 @@ impl Flush {
         self.write_small(&rows, entry, &mut names).await?;
         match install {
             Install::Replace => self.replace_messages(&names).await?,
-            Install::InPlace => self.name_messages(&names).await?,
+            Install::InPlace => {
+                self.name_messages(&names).await?;
+                self.place_exports().await?;
+            }
         }
         // Only now all of them are there.
         names.forget_marked();
@@ -149,8 +160,9 @@ impl Flush {
             self.db.update(HASHES, vec![statement]).await?;
         }
         applied::set(&self.db, &self.lease, doc! { "install": Bson::Null }).await?;
-        self.clear(INCOMING, doc! {}).await?;
-        self.clear(INCOMING_STATE, doc! {}).await?;
+        for collection in [INCOMING, INCOMING_EXPORTS, INCOMING_STATE] {
+            self.clear(collection, doc! {}).await?;
+        }
         Ok(names)
     }
 
@@ -176,18 +188,40 @@ impl Flush {
         self.db.update(MESSAGES, statements).await.map(drop)
     }
 
-    /// Replaces all messages by those of the snapshot.
+    /// Imported exports are like all others.
+    async fn place_exports(&self) -> Result<(), StoreError> {
+        let placed = doc! { "$unset": { "imported": "" } };
+        let statement = doc! { "q": { "imported": true }, "u": placed, "multi": true };
+        self.db.update(EXPORTS, vec![statement]).await.map(drop)
+    }
+
+    /// Replaces all messages and exports by those of the snapshot.
     async fn replace_messages(&self, names: &Directory) -> Result<(), StoreError> {
-        self.clear(MESSAGES, doc! {}).await?;
-        self.clear(HASHES, doc! {}).await?;
+        for collection in [MESSAGES, EXPORTS, HASHES] {
+            self.clear(collection, doc! {}).await?;
+        }
+        self.copy(INCOMING, MESSAGES, |document| named(document, names)).await?;
+        let placed = |mut document: Document| {
+            document.remove("imported");
+            Ok(document)
+        };
+        self.copy(INCOMING_EXPORTS, EXPORTS, placed).await
+    }
+
+    async fn copy(
+        &self,
+        from: &str,
+        to: &str,
+        change: impl Fn(Document) -> Result<Document, StoreError> + Send + Sync,
+    ) -> Result<(), StoreError> {
         let mut filter = doc! {};
         loop {
-            let page = self.db.page(INCOMING, filter, doc! { "_id": 1 }, COPY).await?;
+            let page = self.db.page(from, filter, doc! { "_id": 1 }, COPY).await?;
             let Some(last) = page.last() else { return Ok(()) };
             filter = doc! { "_id": { "$gt": last.get("_id").cloned() } };
-            let named: Result<Vec<Document>, StoreError> =
-                page.into_iter().map(|document| named(document, names)).collect();
-            self.db.insert(MESSAGES, named?).await?;
+            let changed: Result<Vec<Document>, StoreError> =
+                page.into_iter().map(&change).collect();
+            self.db.insert(to, changed?).await?;
         }
     }
 }

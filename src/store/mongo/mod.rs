@@ -11,12 +11,14 @@ mod applied;
 mod aside;
 mod db;
 mod documents;
+mod exports;
 mod fields;
 mod flush;
 mod history;
 mod inspect;
 mod install;
 mod lease;
+mod links;
 mod log;
 mod messages;
 mod owner;
@@ -37,6 +39,7 @@ use super::record::{LogBounds, LogEntry, LogId, Mark, Row, Vote};
 use super::tables::Page;
 use super::{Identity, OnDurable, Store, StoreError};
 use crate::chat::ids::{ClusterId, ConversationId, DeviceId, Group};
+use crate::chat::link::LinkNumber;
 use crate::chat::write::{SentIndex, Write};
 use crate::wire::stored;
 use async_trait::async_trait;
@@ -158,6 +161,18 @@ impl Mongo {
     #[cfg(test)]
     pub(in crate::store) fn tap(&self) -> &tap::Tap {
         &self.flush.db.tap
+    }
+}
+
+/// Adds values that are not flushed yet, until the page is full.
+fn extend(page: &mut Vec<(u64, Bytes)>, newer: Vec<(u64, Bytes)>, max_bytes: usize) {
+    let mut bytes: usize = page.iter().map(|(_, value)| value.len()).sum();
+    for (first, value) in newer {
+        if bytes >= max_bytes && !page.is_empty() {
+            break;
+        }
+        bytes += value.len();
+        page.push((first, value));
     }
 }
 
@@ -295,30 +310,34 @@ impl Store for Mongo {
         max_bytes: usize,
     ) -> Result<Vec<(u64, Bytes)>, StoreError> {
         let (upto, newer) = self.flush.state.history(conversation, from, to);
-        let mut page = match upto {
+        let (mut page, more) = match upto {
             Some(upto) if from <= to => {
                 history::history(&self.flush.db, upto, conversation, (from, to), max_bytes).await?
             }
-            _ => Vec::new(),
+            _ => (Vec::new(), false),
         };
-        let mut bytes: usize = page.iter().map(|(_, value)| value.len()).sum();
-        for (first, value) in newer {
-            if bytes >= max_bytes && !page.is_empty() {
-                break;
-            }
-            bytes += value.len();
-            page.push((first, value));
+        if !more || page.is_empty() {
+            extend(&mut page, newer, max_bytes);
         }
         Ok(page)
     }
 
     async fn exports(
         &self,
-        _link: crate::chat::link::LinkNumber,
-        _from: u64,
-        _max_bytes: usize,
+        link: LinkNumber,
+        from: u64,
+        max_bytes: usize,
     ) -> Result<Vec<(u64, Bytes)>, StoreError> {
-        Ok(Vec::new())
+        let (flushed, newer) = self.flush.state.exports(link, from);
+        let (mut page, more) = match flushed {
+            Some(upto) => history::exports(&self.flush.db, upto, link, from, max_bytes).await?,
+            None => (Vec::new(), false),
+        };
+        let begins = page.first().or(newer.first()).is_some_and(|(first, _)| *first <= from);
+        if begins && !more {
+            extend(&mut page, newer, max_bytes);
+        }
+        Ok(page)
     }
 
     async fn sent_index(

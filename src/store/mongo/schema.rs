@@ -2,9 +2,12 @@
 //! know who asks.
 
 use super::db::Db;
-use super::fields::{MESSAGES, durable};
+use super::fields::{EXPORTS, MESSAGES, durable};
 use crate::store::StoreError;
 use mongodb::bson::{Document, doc};
+
+/// Of what other clusters are told.
+const OF_EXPORTS: (&str, &[&str], bool) = ("entry", &["entry"], false);
 
 /// The indexes of messages, besides the one on `_id`: name, fields, unique.
 const OF_MESSAGES: [(&str, &[&str], bool); 3] = [
@@ -43,6 +46,7 @@ pub(super) async fn make(db: &Db) -> Result<(), StoreError> {
 fn all() -> Vec<(&'static str, Document)> {
     let mut all: Vec<_> = OF_MESSAGES.into_iter().map(|of| (MESSAGES, index(of))).collect();
     let sparse = doc! { "name": "imported", "key": { "imported": 1 }, "sparse": true };
-    all.push((MESSAGES, sparse));
+    all.push((EXPORTS, index(OF_EXPORTS)));
+    all.extend([MESSAGES, EXPORTS].map(|collection| (collection, sparse.clone())));
     all
 }

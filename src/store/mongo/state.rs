@@ -5,6 +5,7 @@
 
 use super::lease::End;
 use crate::chat::ids::{ConversationId, DeviceId, Group};
+use crate::chat::link::LinkNumber;
 use crate::chat::write::{SentIndex, Write};
 use crate::limits::{STORE_BACKLOG, STORE_BACKLOG_BYTES};
 use crate::store::StoreError;
@@ -172,6 +173,22 @@ impl State {
             }
         }
         (inner.flushed.applied.map(|id| id.index), values)
+    }
+
+    /// Up to where the database must be asked for what a cluster is told from position `from` on,
+    /// and the values above that, each with its first position.
+    pub(super) fn exports(&self, link: LinkNumber, from: u64) -> (Option<u64>, Vec<(u64, Bytes)>) {
+        let inner = self.lock();
+        let rows = inner.backlog.iter().flat_map(|step| &step.rows);
+        let rows = rows.filter(|row| row.table == Table::Exports).filter_map(|row| {
+            let (of, first) = stored::parse_exports_key(&row.key).ok()?;
+            (of == link).then(|| (first, row.value.clone()))
+        });
+        let mut values: Vec<(u64, Bytes)> = rows.collect();
+        match values.iter().rposition(|(first, _)| *first <= from) {
+            Some(at) => (None, values.split_off(at)),
+            None => (inner.flushed.applied.map(|id| id.index), values),
+        }
     }
 
     /// A row of the send index that is not flushed yet.

@@ -5,7 +5,7 @@ use super::commands::watched;
 use crate::chat::ids::Group;
 use crate::store::Store;
 use crate::store::mongo::testing::Database;
-use crate::store::samples::{Sample, append, device, take};
+use crate::store::samples::{EAST, Sample, append, device, take};
 use futures::TryStreamExt as _;
 use mongodb::bson::{Bson, Document, doc};
 use std::collections::BTreeMap;
@@ -75,10 +75,13 @@ async fn live(database: &Database) -> BTreeMap<String, Query> {
         let (store, commands) = watched(database).await;
         if first {
             take(&store, sample.found()).await.unwrap();
+            take(&store, sample.link()).await.unwrap();
         }
         take(&store, sample.send(&["one", "two", "three"])).await.unwrap();
         take(&store, sample.read_by_bob(2)).await.unwrap();
+        take(&store, sample.tell(&["four", "five"])).await.unwrap();
         store.persist().await.unwrap();
+        assert!(!store.exports(EAST, 2, 1000).await.unwrap().is_empty());
         let room = sample.conversation();
         assert!(!store.history(room, 2, 3, 1000).await.unwrap().is_empty());
         assert!(store.sent_index(device(1), Group::default(), 2).await.unwrap().is_some());
@@ -94,7 +97,7 @@ async fn live(database: &Database) -> BTreeMap<String, Query> {
         append(&store, vec![step.entry]).await.unwrap();
         store.truncate(index).await.unwrap();
         store.purge(last).await.unwrap();
-        let rows = if all_anew { exported } else { sample.send(&["by snapshot"]).rows };
+        let rows = if all_anew { exported } else { sample.tell(&["by snapshot"]).rows };
         store.begin_import(all_anew).await.unwrap();
         store.import(rows).await.unwrap();
         store.install(sample.mark.clone(), sample.rows()).await.unwrap();
@@ -164,7 +167,7 @@ async fn every_query_is_backed_by_an_index() {
         }
     }
     assert!(queries.values().any(|q| q.collection == "log" && q.filter.contains_key("epoch")));
-    for collection in ["messages", "log", "hashes", "node", "applied", "cursors"] {
+    for collection in ["messages", "exports", "log", "hashes", "node", "applied", "cursors"] {
         assert!(seen.contains(&collection), "{collection} is not among {seen:?}");
     }
 

@@ -5,7 +5,8 @@ use crate::store::mongo::testing::Database;
 use crate::store::samples::{Sample, take};
 use mongodb::bson::{Bson, Document, doc};
 
-const PLAIN: [&str; 6] = ["users", "devices", "conversations", "cursors", "messages", "cluster"];
+const PLAIN: [&str; 8] =
+    ["users", "devices", "conversations", "cursors", "messages", "cluster", "links", "exports"];
 
 async fn found(database: &Database, collection: &str, filter: Document) -> Vec<Document> {
     use futures::TryStreamExt as _;
@@ -23,11 +24,25 @@ async fn the_documents_say_what_was_sent() {
     take(&store, sample.send(&["one", "two"])).await.unwrap();
     take(&store, sample.send(&["three"])).await.unwrap();
     take(&store, sample.read_by_bob(2)).await.unwrap();
+    for step in [sample.link(), sample.tell(&["over there"]), sample.answered("over here")] {
+        take(&store, step).await.unwrap();
+    }
     store.close().await.unwrap();
 
     let users = found(&database, "users", doc! {}).await;
     let names: Vec<_> = users.iter().map(|user| user.get_str("name").unwrap()).collect();
-    assert_eq!(names, ["alice", "bob"]);
+    assert_eq!(names, ["alice", "bob", "carol"]);
+    let [east] = &found(&database, "links", doc! { "alias": "east" }).await[..] else { panic!() };
+    assert_eq!(east.get_str("trust").unwrap(), "trusted");
+    assert_eq!((east.get_i64("exported").unwrap(), east.get_i64("imported").unwrap()), (2, 1));
+    let away = found(&database, "messages", doc! { "to": "carol@east", "read": false }).await;
+    assert_eq!(away[0].get_str("text").unwrap(), "over there");
+    let read = found(&database, "messages", doc! { "from": "carol@east", "read": true }).await;
+    assert_eq!(read[0].get_str("text").unwrap(), "over here");
+    let told = found(&database, "exports", doc! { "link": 1_i64, "what": "messages" }).await;
+    assert_eq!((told.len(), told[0].get_i64("position").unwrap()), (1, 1));
+    let body = told[0].get_array("bodies").unwrap()[0].as_document().unwrap();
+    assert_eq!(body.get_str("text").unwrap(), "over there");
     let unread = found(&database, "messages", doc! { "to": "bob", "read": false }).await;
     let [third] = &unread[..] else { panic!("{unread:?}") };
     assert_eq!(third.get_str("text").unwrap(), "three");
@@ -40,7 +55,8 @@ async fn the_documents_say_what_was_sent() {
     assert_eq!(texts, ["one", "two"]);
     let cursors = found(&database, "cursors", doc! { "user_name": "bob" }).await;
     assert_eq!(cursors[0].get_i64("read").unwrap(), 2);
-    let [room] = &found(&database, "conversations", doc! {}).await[..] else { panic!() };
+    let direct = doc! { "member_names": "bob" };
+    let [room] = &found(&database, "conversations", direct).await[..] else { panic!() };
     assert_eq!(room.get_array("member_names").unwrap(), &["alice".into(), Bson::from("bob")]);
     assert_eq!(room.get_i64("last_seq").unwrap(), 3);
 
