@@ -31,6 +31,9 @@ pub enum LineError {
     /// It answered with something else than it was asked.
     #[error("its answer makes no sense: {0}")]
     Broken(String),
+    /// It serves nobody now, and says why: try again later.
+    #[error("not now: {0}")]
+    NotNow(String),
     /// It refuses, and says why.
     #[error("it refuses: {}", .0.text)]
     Refused(LinkRefused),
@@ -121,10 +124,9 @@ pub async fn look(
     let payload = payload.ok_or(io::Error::from(io::ErrorKind::UnexpectedEof))?;
     match decode_server(payload).map_err(ConnError::from)? {
         ServerMsg::Welcome(met) => Ok(Line { conn, met, round_trip: begin.elapsed() }),
-        ServerMsg::Refused { text, .. } | ServerMsg::GoAway { text, .. } => {
-            Err(LineError::Broken(text))
-        }
-        ServerMsg::Busy { .. } => Err(LineError::Broken("it is busy".to_owned())),
+        ServerMsg::Refused { text, .. } => Err(LineError::Broken(text)),
+        ServerMsg::GoAway { text, .. } => Err(LineError::NotNow(text)),
+        ServerMsg::Busy { .. } => Err(LineError::NotNow("it is busy".to_owned())),
         _ => Err(LineError::Broken("it does not speak of links".to_owned())),
     }
 }

@@ -7,7 +7,6 @@ use std::time::Duration;
 over_every_store! {
     a_message_crosses_and_the_answer_comes_back,
     what_was_read_there_shows_here,
-    nothing_is_lost_or_doubled_while_leaders_die_on_both_sides,
     both_clusters_lose_power_and_go_on_where_they_were,
 }
 
@@ -15,7 +14,9 @@ over_every_store! {
 const SOON: Duration = Duration::from_secs(20);
 
 /// `west` and `east`, on one network, that trust each other.
-fn linked(stores: Stores, servers: u32) -> (Cluster, Cluster) {
+fn linked(stores: Stores) -> (Cluster, Cluster) {
+    // A database server for each of six servers is more than a small machine bears.
+    let servers = if stores == Stores::Embedded { 3 } else { 1 };
     let west = stores.setup().named("west").start(servers);
     let east = stores.setup().named("east").beside(&west).start(servers);
     west.leader();
@@ -40,7 +41,7 @@ fn numbered(prefix: &str, count: usize) -> Vec<String> {
 }
 
 fn a_message_crosses_and_the_answer_comes_back(stores: Stores) {
-    let (west, east) = linked(stores, 3);
+    let (west, east) = linked(stores);
     let (alice, bob) = (west.person("alice"), east.person("bob"));
     bob.register();
     let hears_b = bob.tail();
@@ -67,7 +68,7 @@ fn a_message_crosses_and_the_answer_comes_back(stores: Stores) {
 }
 
 fn what_was_read_there_shows_here(stores: Stores) {
-    let (west, east) = linked(stores, 1);
+    let (west, east) = linked(stores);
     let (alice, bob) = (west.person("alice"), east.person("bob"));
     bob.register();
     alice.send("bob@east", &["first"]);
@@ -81,8 +82,9 @@ fn what_was_read_there_shows_here(stores: Stores) {
 }
 
 /// Both sides lose their leaders, one after the other, while messages go both ways.
-fn nothing_is_lost_or_doubled_while_leaders_die_on_both_sides(stores: Stores) {
-    let (mut west, mut east) = linked(stores, 3);
+#[test]
+fn nothing_is_lost_or_doubled_while_leaders_die_on_both_sides() {
+    let (mut west, mut east) = linked(Stores::Embedded);
     let (alice, bob) = (west.person("alice"), east.person("bob"));
     bob.register();
     alice.register();
@@ -125,7 +127,7 @@ fn long() -> bool {
 
 /// How far each side has taken over the other's messages is in its own log.
 fn both_clusters_lose_power_and_go_on_where_they_were(stores: Stores) {
-    let (mut west, mut east) = linked(stores, 3);
+    let (mut west, mut east) = linked(stores);
     let (alice, bob) = (west.person("alice"), east.person("bob"));
     bob.register();
     let tail = bob.tail();

@@ -181,36 +181,39 @@ fn gaps_replays_and_nonsense_bring_nothing_in() {
     ground.hears(&["first", "second"]);
 }
 
-/// Bytes that are no answer, or too many, or never all of them.
+/// Bytes that are no answer, or too many, or never all of them: from four clusters at once, so
+/// that an honest one between them shows that none waits for another.
 #[test]
 fn garbage_floods_and_tarpits_cost_a_line_and_no_memory() {
     let ground = Ground::new();
     let (rogue, bob) = (&ground.rogue, ground.bob);
     rogue.tell(Export::Messages(rogue.says(bob, 1, &["first"])));
     ground.hears(&["first"]);
+    let tarpits = [Act::Length(u32::MAX), Act::Length(1 << 20), Act::Drip, Act::Silence];
+    let tarpits: Vec<Peer> = (1..)
+        .zip(tarpits)
+        .map(|(number, act)| {
+            let peer = Peer::start(&format!("tarpit-{number}"));
+            peer.act(act);
+            trust(&ground.west, &peer.address.to_string(), &peer.key.to_string());
+            peer
+        })
+        .collect();
+    wait_until(SOON, "all are asked", || {
+        tarpits.iter().all(|peer| peer.asked().1 > 0).then_some(())
+    });
     let before = resident(&ground.west);
-    let acts = [
-        Act::Bytes(vec![0xff; 1000]),
-        Act::Bytes(Vec::new()),
-        Act::Bytes(vec![0x12; 900_000]),
-        Act::Bytes(
-            [0x12, 0xff, 0xff, 0x3f].into_iter().chain([0x22, 0x00].repeat(400_000)).collect(),
-        ),
-        Act::Length(u32::MAX),
-        Act::Length(1 << 20),
-        Act::Drip,
-        Act::Silence,
-    ];
-    for (count, act) in acts.into_iter().enumerate() {
-        let (_, done) = rogue.asked();
-        rogue.act(act);
-        wait_until(SOON, "it was asked", || (rogue.asked().1 > done).then_some(()));
-        ground.others_go_on(&format!("good day {count}"));
-        wait_until(SOON, "the line is given up and tried again", || {
-            (rogue.asked().1 > done + 1).then_some(())
-        });
+    let many = [0x12, 0xff, 0xff, 0x3f].into_iter().chain([0x22, 0x00].repeat(400_000)).collect();
+    let garbage = [vec![0xff; 1000], Vec::new(), vec![0x12; 900_000], many];
+    for (count, bytes) in (1..).zip(garbage) {
+        rogue.act(Act::Bytes(bytes));
+        ground.counts("broken", count);
         rogue.act(Act::Honest);
+        ground.others_go_on(&format!("good day {count}"));
     }
+    wait_until(SOON, "the lines are given up and tried again", || {
+        tarpits.iter().all(|peer| peer.asked().1 > 1).then_some(())
+    });
     let grown = resident(&ground.west).saturating_sub(before);
     assert!(grown < 64 << 20, "{grown} bytes more");
     rogue.tell(Export::Messages(rogue.says(bob, 2, &["second"])));
