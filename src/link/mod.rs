@@ -9,6 +9,7 @@ pub mod heard;
 pub mod home;
 pub mod pull;
 pub mod puller;
+pub mod seeker;
 
 pub use board::{Board, Line as LineState, LinkNow};
 pub use home::{Home, Me};
