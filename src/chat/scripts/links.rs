@@ -2,10 +2,12 @@
 //! and hostile.
 
 use super::{body, device, user};
-use crate::chat::command::{Command, Hear, Import, Meet, Trusting};
-use crate::chat::ids::{ClusterId, DeviceId, UserId};
+use crate::chat::command::{Command, Hear, Import, Meet, Register, Send, Target, Trusting};
+use crate::chat::ids::{ClusterId, DeviceId, LoginId, UserId};
 use crate::chat::link::{Export, Imported, Link, Marks, Messages, Stop};
+use crate::chat::message::Body;
 use crate::chat::state::State;
+use bytes::Bytes;
 use rand::Rng;
 use rand::rngs::StdRng;
 use rand::seq::IteratorRandom as _;
@@ -29,6 +31,37 @@ pub(crate) fn anyone(rng: &mut StdRng) -> UserId {
         return user(rng.random_range(0..6));
     }
     UserId { cluster: other(rng).0, number: rng.random_range(0..5) }
+}
+
+/// A new user with this device writes to one of another cluster.
+pub(crate) fn told(number: u8) -> Vec<Command> {
+    let (cluster, key, name) = OTHERS[2];
+    let friend = UserId { cluster, number: 1 };
+    let address = "192.0.2.1:7101".to_owned();
+    let first_number = 1;
+    vec![
+        Command::Hear(Hear { cluster, name: name.to_owned(), key, address }),
+        Command::Trust(Trusting { cluster, key, alias: name.to_owned() }),
+        Command::Meet(Meet { cluster, user: friend, name: "bob".to_owned() }),
+        Command::Register(Register {
+            name: "writer".to_owned(),
+            password_hash: "$argon2id$".to_owned(),
+            device: device(number),
+            token_hash: [number; 32],
+            device_key: Bytes::new(),
+            session: LoginId([number; 16]),
+            invite: None,
+        }),
+        Command::Send(Send {
+            device: device(number),
+            epoch: 1,
+            group: 0,
+            first_number,
+            confirmed: 0,
+            to: Target::User(friend),
+            bodies: vec![Body::text("over there")],
+        }),
+    ]
 }
 
 /// With these most logs begin.

@@ -91,11 +91,12 @@ async fn leads(node: &Node) {
     tokio::time::timeout(DEADLINE, founded).await.expect("the cluster is founded in time");
 }
 
-/// Random commands of `entries` entries.
+/// Random commands of `entries` entries, after some with which another cluster is told something.
 fn commands(entries: usize) -> Vec<bytes::Bytes> {
     let mut rng = StdRng::seed_from_u64(7);
     let log = scripts::log(&mut rng, entries);
-    log.iter().flat_map(|(_, commands)| commands).map(encode_command).collect()
+    let told = scripts::links::told(77);
+    told.iter().chain(log.iter().flat_map(|(_, commands)| commands)).map(encode_command).collect()
 }
 
 async fn gather(mut source: super::Source) -> Vec<u8> {
@@ -218,7 +219,7 @@ async fn small() -> Vec<u8> {
     let store = Arc::new(Memory::new(1));
     let node = node(4, 1, &store).await;
     leads(&node).await;
-    submit(&node, commands(60)).await;
+    submit(&node, commands(40)).await;
     let index = node.read_barrier().await.unwrap();
     assert!(node.wait_applied(index, DEADLINE).await);
     let backup = gather(stream(&node, Arc::clone(&store) as _, false).await.unwrap()).await;
