@@ -30,7 +30,9 @@ impl State {
     }
 
     pub(super) fn add_device(&mut self, changes: &mut Changes, at_ms: u64, add: &AddDevice) {
-        let result = match self.users.get(&add.user) {
+        // Who is registered elsewhere has no password here.
+        let user = self.users.get(&add.user).filter(|user| self.is_local(user.id));
+        let result = match user {
             None => Err(Refusal::NoSuchUser),
             // The password that was verified is not the user's any more.
             Some(user) if user.passwords != add.passwords => Err(Refusal::BadCredentials),

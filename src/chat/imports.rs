@@ -83,16 +83,18 @@ impl State {
         }
         self.know(changes, number, at_ms, m.sender, &m.name)?;
         let known = self.know_device(changes, number, at_ms, m.sender, m.device)?;
-        let fresh = Sent { device: m.device, ..Sent::default() };
-        let sent = known.sent.entry(0).or_insert(fresh);
-        let repeated = (sent.last_number + 1).saturating_sub(m.first_number);
-        if sent.last_number >= last - 1 {
+        let next = known.sent.get(&0).map_or(0, |sent| sent.last_number).saturating_add(1);
+        let repeated = next.saturating_sub(m.first_number);
+        if next >= last {
             // Told once more, after the cluster began anew.
             return Ok(());
         }
-        sent.last_number = last - 1;
-        changes.sent.insert((m.device, 0));
+        // Only what stands somewhere counts as sent.
         let conversation = self.meeting_place(changes, number, m.sender, m.to)?;
+        let known = self.devices.get_mut(&m.device).ok_or(TurnedDown)?;
+        let fresh = Sent { device: m.device, ..Sent::default() };
+        known.sent.entry(0).or_insert(fresh).last_number = last - 1;
+        changes.sent.insert((m.device, 0));
         let bodies = m.bodies.get(usize::try_from(repeated).unwrap_or(usize::MAX)..);
         let bodies = bodies.unwrap_or_default().to_vec();
         let room = self.conversations.get(&conversation).ok_or(TurnedDown)?;

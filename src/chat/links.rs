@@ -11,16 +11,17 @@ use super::state::State;
 use crate::limits;
 
 impl State {
-    /// A cluster was heard. One more than there is room for is not noted.
+    /// A cluster was heard. One more than there is room for is not noted, nor is what is left of
+    /// one that was restored from a backup since, nor anybody before this cluster is founded.
     pub(super) fn hear(&mut self, changes: &mut Changes, at_ms: u64, hear: &Hear) {
-        if self.is_here(hear.cluster) || hear.cluster == ClusterId::default() {
+        if self.meta.cluster == ClusterId::default() || self.is_here(hear.cluster) {
             return;
         }
         let Some(link) = self.link_or_free(hear.cluster) else { return };
         if link.is_free() {
             let number = link.number;
             *link = Link { number, cluster: hear.cluster, key: hear.key, ..Link::default() };
-        } else if link.key != hear.key {
+        } else if link.cluster != hear.cluster || link.key != hear.key {
             // The key of a cluster does not change by being heard.
             return;
         }
@@ -41,19 +42,19 @@ impl State {
         }
     }
 
-    /// An operator trusts a cluster that was heard. Where its key is that of one that was
+    /// An operator trusts a cluster that was heard, under a name that is no other's. Where its key is that of one that was
     /// trusted before, it is that one, restored from a backup: its users stay who they are, and
     /// its exports are taken from their beginning again.
     pub(super) fn trust(&mut self, changes: &mut Changes, trusting: &Trusting) {
         let Trusting { cluster, key, alias } = trusting;
-        let Some(link) = self.link(*cluster).filter(|link| link.key == *key) else { return };
-        let number = link.number;
-        let other = |l: &&Link| l.number != number && !l.is_free();
-        let earlier = self.links.values().filter(other).find(|l| l.key == *key);
-        let earlier = earlier.filter(|l| l.trust != Trust::Seen).map(|l| l.number);
+        // By its id of now: what was decided about an earlier one is late.
+        let link = self.links().find(|link| link.cluster == *cluster && link.key == *key);
+        let Some(number) = link.map(|link| link.number) else { return };
+        let known = |l: &&Link| l.number != number && l.key == *key && l.trust != Trust::Seen;
+        let earlier = self.links().find(known).map(|l| l.number);
         let used = |l: &Link| l.number != number && Some(l.number) != earlier && l.alias == *alias;
-        let own = *alias == self.meta.name;
-        if own || !Link::is_alias(alias) || self.links.values().any(used) {
+        let taken = *alias == self.meta.name || self.links().any(used);
+        if !Link::is_alias(alias) || taken {
             return;
         }
         if let Some(earlier) = earlier {
@@ -86,7 +87,8 @@ impl State {
 
     /// An operator takes their trust back.
     pub(super) fn distrust(&mut self, changes: &mut Changes, cluster: ClusterId) {
-        if let Some(link) = self.link_mut(cluster).filter(|link| link.trust != Trust::Seen) {
+        let known = |link: &&mut Link| !matches!(link.trust, Trust::Seen | Trust::Distrusted);
+        if let Some(link) = self.link_mut(cluster).filter(known) {
             link.trust = Trust::Distrusted;
             let number = link.number;
             changes.link(number);
@@ -125,9 +127,10 @@ impl State {
         }
     }
 
-    /// True for an id that this cluster has or had.
+    /// True for an id that this cluster has or had; before it was founded it had none.
     pub(super) fn is_here(&self, cluster: ClusterId) -> bool {
-        self.meta.cluster == cluster || self.meta.former.contains(&cluster)
+        let own = [self.meta.cluster, ClusterId::default()];
+        own.contains(&cluster) || self.meta.former.contains(&cluster)
     }
 
     /// True for a user that this cluster registered.

@@ -1,5 +1,7 @@
 //! Random logs for tests, here and in `wire`: the same seed gives the same log.
 
+pub(crate) mod links;
+
 use super::command::{
     AddDevice, Advance, Attach, Command, Register, RemoveDevice, Send, SetPassword, Speaker, Target,
 };
@@ -51,6 +53,7 @@ pub(crate) fn log(rng: &mut StdRng, entries: usize) -> Vec<Entry> {
         let mut commands = Vec::new();
         if k == 0 {
             commands.push(Command::Found { cluster: CLUSTER, name: "west".to_owned() });
+            commands.extend(links::first(rng));
         }
         for _ in 0..rng.random_range(1..6) {
             commands.push(command(rng, &state));
@@ -74,10 +77,10 @@ pub(crate) fn user(number: u64) -> UserId {
 }
 
 fn command(rng: &mut StdRng, state: &State) -> Command {
-    match rng.random_range(0..28) {
+    match rng.random_range(0..38) {
         0..3 => Command::Register(register(rng)),
         3 => Command::AddDevice(AddDevice {
-            user: user(rng.random_range(0..6)),
+            user: links::anyone(rng),
             device: device(rng.random_range(0..8)),
             token_hash: [rng.random_range(0..4); 32],
             device_key: Bytes::new(),
@@ -115,6 +118,7 @@ fn command(rng: &mut StdRng, state: &State) -> Command {
             keep_devices: rng.random(),
             change: ChangeId([2; 16]),
         }),
+        14..24 => links::command(rng, state),
         _ => Command::Send(send(rng, state)),
     }
 }
@@ -152,7 +156,7 @@ fn advance(rng: &mut StdRng, state: &State) -> Advance {
     let conversation = conversation(rng, state);
     let last = state.conversation(conversation).map_or(3, |room| room.row.last_seq);
     Advance {
-        user: user(rng.random_range(0..6)),
+        user: links::anyone(rng),
         conversation,
         delivered: rng.random_range(0..last + 3),
         read: rng.random_range(0..last + 3),
@@ -176,7 +180,7 @@ fn send(rng: &mut StdRng, state: &State) -> Send {
     let to = if rng.random_bool(0.5) {
         Target::Conversation(conversation(rng, state))
     } else {
-        Target::User(user(rng.random_range(0..6)))
+        Target::User(links::anyone(rng))
     };
     let count = if rng.random_bool(0.05) { 90 } else { rng.random_range(0..6) };
     let confirmed = if rng.random_bool(0.3) { rng.random_range(0..=last + 1) } else { 0 };

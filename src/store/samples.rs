@@ -60,6 +60,7 @@ pub(super) struct Sample {
 
 /// What an entry does to a store.
 pub(super) struct Step {
+    pub(super) commands: Vec<Command>,
     pub(super) entry: LogEntry,
     pub(super) mark: Mark,
     pub(super) writes: Vec<Write>,
@@ -188,7 +189,7 @@ impl Sample {
         self.mark.applied = Some(LogId { term: self.term, index });
         self.mark.hash = stored::next_hash(&self.mark.hash, &rows);
         let (mark, writes) = (self.mark.clone(), applied.writes);
-        Step { entry: entry(self.term, index), mark, writes, rows }
+        Step { commands: commands.to_vec(), entry: entry(self.term, index), mark, writes, rows }
     }
 
     /// The rows of the small state.

@@ -3,6 +3,7 @@
 
 mod account;
 mod invitations;
+mod links;
 mod logins;
 mod matrix;
 

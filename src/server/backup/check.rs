@@ -6,9 +6,11 @@ use super::manifest::{Counts, FORMAT, Head, unhex};
 use super::source::count;
 use super::{BackupError, damaged};
 use crate::chat::ids::{ClusterId, ConversationId};
+use crate::chat::link::LinkNumber;
 use crate::chat::message::Run;
 use crate::chat::state::{self, State};
 use crate::chat::write::{SentIndex, Write};
+use crate::store::check::Exports;
 use crate::store::record::{Row, Table};
 use crate::wire::stored;
 use std::collections::BTreeMap;
@@ -79,18 +81,22 @@ pub fn check(from: impl Read) -> Result<Checked, BackupError> {
 struct Whole {
     state: State,
     next: BTreeMap<ConversationId, u64>,
+    exports: Exports,
 }
 
 impl Whole {
     fn take(&mut self, head: &Head, rows: Vec<Row>) -> Result<(), BackupError> {
         let (mut expected, mut found) = (Vec::new(), Vec::new());
+        let (mut told, mut indexed) = (Vec::new(), Vec::new());
         for row in rows {
             match row.table {
                 Table::History => self.history(head, &row, &mut expected)?,
-                // Found by the row of history before it.
-                Table::HistoryIndex => {
-                    stored::parse_history_index_key(&row.key).map_err(damaged)?;
+                Table::Exports => {
+                    told.push(stored::parse_exports_key(&row.key).map_err(damaged)?);
+                    self.exports.take(&row).map_err(damaged)?;
                 }
+                // Found by the row of history before it; exports are found by this one alone.
+                Table::HistoryIndex => indexed.extend(told_at(head, &row)?),
                 Table::SentIndex => {
                     let one = stored::decode_sent_index(&row.key, row.value).map_err(damaged)?;
                     found.push(one);
@@ -104,7 +110,13 @@ impl Whole {
         let key = |row: &SentIndex| (row.device, row.group, row.last_number);
         expected.sort_unstable_by_key(key);
         found.sort_unstable_by_key(key);
-        if expected == found { Ok(()) } else { Err(damaged("messages and their index differ")) }
+        if expected != found {
+            return Err(damaged("messages and their index differ"));
+        }
+        if told != indexed {
+            return Err(damaged("what other clusters are told and its index differ"));
+        }
+        Ok(())
     }
 
     fn history(
@@ -153,12 +165,25 @@ impl Whole {
                 return Err(damaged(format_args!("conversation {id} ends at {has}, not {last}")));
             }
         }
+        if let Some(what) = self.exports.end(&self.state) {
+            return Err(damaged(what));
+        }
         let known = |id: &&ConversationId| self.state.conversation(**id).is_some();
         match self.next.keys().find(|id| !known(id)) {
             Some(id) => Err(damaged(format_args!("nobody knows the conversation {id}"))),
             None => Ok(()),
         }
     }
+}
+
+/// Which export a row of the index finds, if it is one.
+fn told_at(head: &Head, row: &Row) -> Result<Option<(LinkNumber, u64)>, BackupError> {
+    let (index, room) = stored::parse_history_index_key(&row.key).map_err(damaged)?;
+    let first = stored::parse_history_index_value(&row.value).map_err(damaged)?;
+    if index > head.applied.index {
+        return Err(damaged("a row of history is newer than the state"));
+    }
+    Ok(room.link().map(|link| (link, first)))
 }
 
 fn index_of(run: &Run) -> SentIndex {

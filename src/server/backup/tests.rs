@@ -10,7 +10,7 @@ use crate::raft::{Committed, Machine, NodeConfig, Seat};
 use crate::server::hub::Hub;
 use crate::server::replica::Replica;
 use crate::store::memory::Memory;
-use crate::store::record::{Mark, Row};
+use crate::store::record::{Mark, Row, Table};
 use crate::store::{Store, StoreError};
 use crate::wire::log::encode_command;
 use async_trait::async_trait;
@@ -91,11 +91,12 @@ async fn leads(node: &Node) {
     tokio::time::timeout(DEADLINE, founded).await.expect("the cluster is founded in time");
 }
 
-/// Random commands of `entries` entries.
+/// Random commands of `entries` entries, after some with which another cluster is told something.
 fn commands(entries: usize) -> Vec<bytes::Bytes> {
     let mut rng = StdRng::seed_from_u64(7);
     let log = scripts::log(&mut rng, entries);
-    log.iter().flat_map(|(_, commands)| commands).map(encode_command).collect()
+    let told = scripts::links::told(77);
+    told.iter().chain(log.iter().flat_map(|(_, commands)| commands)).map(encode_command).collect()
 }
 
 async fn gather(mut source: super::Source) -> Vec<u8> {
@@ -199,13 +200,16 @@ async fn a_restored_node_leads_a_cluster_of_its_own_with_everything() {
     let again = gather(stream(&node, Arc::clone(&fresh) as _, false).await.unwrap()).await;
     node.shutdown().await;
     let (before, rows) = rows_of(&backup);
+    for table in [Table::Links, Table::Exports] {
+        assert!(rows.iter().any(|row| row.table == table), "no {table:?} in it");
+    }
     let (after, restored) = rows_of(&again);
     assert_eq!((after.head.cluster.clone(), after.head.generation), (id.to_string(), 1));
     assert_ne!(after.head.hash, before.head.hash);
     assert!(after.head.applied.index > before.head.applied.index, "the log goes on");
     assert!(after.head.applied.term > before.head.applied.term);
     let rest = |rows: &[Row]| -> Vec<Row> {
-        rows.iter().filter(|row| row.table != crate::store::record::Table::Meta).cloned().collect()
+        rows.iter().filter(|row| row.table != Table::Meta).cloned().collect()
     };
     assert_eq!(rest(&restored), rest(&rows), "all but the cluster's own row is what it was");
 }
@@ -227,6 +231,7 @@ async fn small() -> Vec<u8> {
 async fn every_flipped_bit_and_every_cut_is_found() {
     let whole = small().await;
     assert!(check(&whole[..]).unwrap().counts.messages > 0);
+    assert!(rows_of(&whole).1.iter().any(|row| row.table == Table::Exports));
     for at in 0..whole.len() {
         let mut bad = whole.clone();
         bad[at] ^= 1 << (at % 8);

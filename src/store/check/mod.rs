@@ -2,12 +2,14 @@
 //! it hold? It must not know how commands are laid out in the entries of the log; the
 //! caller says that.
 
+mod exports;
 mod print;
 mod survey;
 #[cfg(test)]
 mod tests;
 mod verify;
 
+pub use exports::Exports;
 pub use survey::{Survey, survey};
 pub use verify::Replay;
 
@@ -167,8 +169,15 @@ fn follow(
     let Some(applied) = report.mark.applied else { return Ok(history) };
     while let Some((rows, place)) = left.export(after, applied.index)? {
         after = Some(place);
-        for row in rows.into_iter().filter(|row| row.table == Table::History) {
-            history.row(&row);
+        for row in rows {
+            match row.table {
+                Table::Exports => {
+                    history.told(&row).map_err(tables::unreadable)?;
+                    continue;
+                }
+                Table::History => history.row(&row),
+                _ => continue,
+            }
             for run in stored::decode_runs(row.value).map_err(tables::unreadable)?.0 {
                 report.messages += run.count();
                 history.take(&run);

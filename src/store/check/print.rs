@@ -2,6 +2,7 @@
 //! know where the data lies.
 
 use super::{Decode, Report};
+use crate::chat::link::{Imported, Link, Stop, Trust};
 use crate::chat::message::{KIND_TEXT, Run};
 use crate::chat::state::State;
 use crate::chat::text::literal;
@@ -52,7 +53,7 @@ pub(super) fn end(out: &mut dyn Out, report: &Report) -> io::Result<()> {
     }
 }
 
-/// Users and conversations; counts them.
+/// Users, conversations and other clusters; counts the first two.
 pub(super) fn state(out: &mut dyn Out, report: &mut Report, state: &State) -> io::Result<()> {
     for row in state.rows() {
         match row {
@@ -70,10 +71,31 @@ pub(super) fn state(out: &mut dyn Out, report: &mut Report, state: &State) -> io
                 let (id, last, members) = (room.id, room.last_seq, members.join(","));
                 writeln!(out, "conversation {id} {kind} last-seq {last} members {members}")?;
             }
+            Write::Link(row) if !row.is_free() => link(out, &row)?,
             _ => (),
         }
     }
     Ok(())
+}
+
+/// Another cluster.
+fn link(out: &mut dyn Out, link: &Link) -> io::Result<()> {
+    let (number, cluster) = (link.number, link.cluster);
+    let (alias, name) = (literal(&link.alias), literal(&link.name));
+    let trust = match link.trust {
+        Trust::Seen => "seen",
+        Trust::Trusted => "trusted",
+        Trust::Distrusted => "distrusted",
+        Trust::Stopped(Stop::OtherHistory) => "stopped-other-history",
+        Trust::Stopped(Stop::RolledBack) => "stopped-rolled-back",
+    };
+    let Imported { generation, position, .. } = link.imported;
+    let (exported, down, rows) = (link.exported.position, link.turned_down, link.rows);
+    writeln!(
+        out,
+        "link {number} cluster {cluster} trust {trust} imported {position} generation {generation} \
+         exported {exported} turned-down {down} rows {rows} alias {alias} name {name}"
+    )
 }
 
 fn name(state: &State, user: crate::chat::ids::UserId) -> String {

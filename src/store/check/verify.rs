@@ -1,6 +1,7 @@
 //! Whether what a stopped server left fits together: the log, how far the state has come,
 //! the history, and the rolling hash. It must not know where the data lies.
 
+use super::exports::Exports;
 use super::{Decode, Head};
 use crate::chat::ids::ConversationId;
 use crate::chat::message::Run;
@@ -8,7 +9,7 @@ use crate::chat::state::State;
 use crate::chat::write::Write;
 use crate::store::StoreError;
 use crate::store::record::{LogBounds, LogEntry, Row, Table};
-use crate::wire::stored;
+use crate::wire::{WireError, stored};
 use std::collections::BTreeMap;
 
 /// The first thing that does not fit in log and marks.
@@ -47,6 +48,7 @@ pub(super) fn log(head: &Head, entries: &BTreeMap<u64, LogEntry>) -> Option<Stri
 #[derive(Default)]
 pub(super) struct History {
     next: BTreeMap<ConversationId, u64>,
+    exports: Exports,
     digest: Digest,
     broken: Option<String>,
 }
@@ -68,6 +70,15 @@ impl History {
     /// Takes the next row, in the order in which a store exports them.
     pub(super) fn row(&mut self, row: &Row) {
         self.digest.take(row);
+    }
+
+    /// Takes the next row of what another cluster is told.
+    ///
+    /// # Errors
+    /// The row cannot be read.
+    pub(super) fn told(&mut self, row: &Row) -> Result<(), WireError> {
+        self.row(row);
+        self.exports.take(row)
     }
 
     /// Takes the next messages of a conversation.
@@ -92,7 +103,7 @@ impl History {
             })
         });
         let short = short.next();
-        self.broken.clone().or(short)
+        self.broken.clone().or(short).or_else(|| self.exports.end(state))
     }
 }
 
@@ -130,14 +141,17 @@ pub(super) fn replay(
             rows.extend(writes.iter().flat_map(|write| stored::rows(*index, write)));
         }
         hash = stored::next_hash(&hash, &rows);
-        rows.iter().filter(|row| row.table == Table::History).for_each(|row| digest.take(row));
+        rows.retain(|row| matches!(row.table, Table::History | Table::Exports));
+        // As a store exports them.
+        rows.sort_by_key(|row| row.table);
+        rows.iter().for_each(|row| digest.take(row));
     }
     let broken = if hash != head.mark.hash {
         Some(format!("the rolling hash at entry {} is not what the log makes", applied.index))
     } else if !state.rows().eq(small.rows()) {
         Some(format!("the state at entry {} is not what the log makes", applied.index))
     } else if digest.0.finalize() != history.digest.0.finalize() {
-        Some("the messages are not those of the log".to_owned())
+        Some("the messages, or what other clusters are told, are not those of the log".to_owned())
     } else {
         None
     };
