@@ -81,12 +81,16 @@ impl Seeker {
         }
     }
 
-    /// Whom to look at now: configured addresses, and trusted clusters that cannot be reached or
-    /// were not heard for a while. Nobody else is ever connected to.
+    /// Whom to look at now: configured addresses, and trusted clusters that cannot be reached, were
+    /// not heard for a while or have not told their servers. Nobody else is ever connected to.
     pub fn looks(&mut self, known: &Known, now: Instant) -> Vec<Look> {
         let mut wanted: Vec<Look> = Vec::new();
         for link in known.links.iter().filter(|link| link.is_open()) {
-            if !known.down.contains(&link.number) && !is_older(known, link, limits::HEARD_AGAIN) {
+            let is_well = !known.down.contains(&link.number)
+                && !is_older(known, link, limits::HEARD_AGAIN)
+                // Its other servers are asked for before its own is gone.
+                && self.others.contains_key(&link.cluster);
+            if is_well {
                 continue;
             }
             let whose = Some((link.cluster, Fingerprint::from(link.key)));

@@ -126,7 +126,8 @@ fn only_configured_addresses_and_trusted_clusters_are_connected_to() {
         all
     };
     let looks = seeker.looks(&map, now);
-    assert_eq!(of(&looks), ["a:1", "b:1", "h3:1"]);
+    assert_eq!(of(&looks), ["a:1", "b:1", "h3:1", "h4:1"], "the last for its other servers");
+    seeker.on_round(map.clone(), vec![looked(4, "h4:1")], now);
     let third = looks.iter().find(|look| look.address == "h3:1").unwrap();
     assert_eq!(third.whose, Some((id(3), Fingerprint::from([3; 32]))), "it must prove its key");
     looks.iter().for_each(|look| seeker.on_look(look, look.address != "a:1", now));

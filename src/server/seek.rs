@@ -67,7 +67,7 @@ fn known(shared: &Shared) -> Option<Known> {
 async fn round(shared: &Shared, seeker: &mut Seeker, port: Option<u16>) {
     let Some(before) = known(shared) else { return };
     let looks = seeker.looks(&before, Instant::now());
-    let looked = join_all(looks.iter().map(|l| look_at(l)));
+    let looked = join_all(looks.iter().map(look_at));
     let (mut all, looked) = tokio::join!(network(&before, port), looked);
     for (look, heard) in looks.iter().zip(looked) {
         seeker.on_look(look, heard.is_some(), Instant::now());
@@ -114,6 +114,7 @@ async fn look_at(wanted: &Look) -> Option<Heard> {
         Err(_) => return None,
     };
     let met = &line.met;
+    tracing::debug!(event = "seek.met", address = wanted.address, name = met.cluster_name, "met");
     let hear = heard(met.cluster, &met.cluster_name, line.key()?, &wanted.address)?;
     Some(Heard { hear, by_answer: false, others: addresses(&met.servers) })
 }
