@@ -28,8 +28,16 @@ fn linked(stores: Stores) -> (Cluster, Cluster) {
 
 /// The operator of `one` knows the key of the `other` cluster.
 fn trust(one: &Cluster, other: &Cluster) {
-    let address = other.address(other.leader().seat).to_string();
-    one.done(&["link", "trust", &address, "--fingerprint", &other.fingerprint()]);
+    let (address, key) = (other.address(other.leader().seat).to_string(), other.fingerprint());
+    // A cluster that has a leader is founded a moment later.
+    wait_until(SOON, "the other cluster can be trusted", || {
+        let output = one.rustchat(&["link", "trust", &address, "--fingerprint", &key]);
+        match output.status.code() {
+            Some(0) => Some(()),
+            Some(75) => None,
+            _ => panic!("{output:?}"),
+        }
+    });
 }
 
 fn texts(said: &[Said], by: &str) -> Vec<String> {
@@ -174,4 +182,53 @@ fn a_line_that_is_cut_or_swallows_everything_is_made_again() {
         });
     }
     assert_eq!(texts(&tail.end(), "alice@west"), want);
+}
+
+/// `west` loses all servers and is restored from a backup that lacks the last messages. Its users
+/// stay who they are, what the east has is not taken twice, and numbers that its devices give once
+/// more are other messages.
+#[test]
+fn a_cluster_that_is_restored_from_a_backup_goes_on_once_it_is_trusted_again() {
+    let west = Cluster::setup().named("west").start(1);
+    let east = Cluster::setup().named("east").start(1);
+    west.leader();
+    east.leader();
+    trust(&west, &east);
+    trust(&east, &west);
+    let mut west = west;
+    let (alice, bob) = (west.person("alice"), east.person("bob"));
+    bob.register();
+    let tail = bob.tail();
+    alice.send("bob@east", &["one", "two"]);
+    tail.wait_for(2, SOON);
+    let backup = west.home().join("west.backup").display().to_string();
+    west.done(&["backup", "create", "--out", &backup]);
+    alice.send("bob@east", &["three", "four"]);
+    tail.wait_for(4, SOON);
+    bob.send("alice@west", &["before the fire"]);
+
+    west.kill(1);
+    std::fs::remove_dir_all(&west.node(1).data).unwrap();
+    let data = west.node(1).data.display().to_string();
+    let conf = west.conf().display().to_string();
+    west.done(&["backup", "restore", &backup, "--data", &data, "--node", "1", "--nodes", &conf]);
+    west.up(1);
+    west.leader();
+    wait_until(SOON, "the east sees that the west has gone back", || {
+        (east.link("west")?["state"] == "stopped").then_some(())
+    });
+    trust(&east, &west);
+    // What the west had lost of the east's comes once more.
+    let hears_a = alice.tail();
+    wait_until(SOON, "what bob wrote is told again", || {
+        texts(&hears_a.said(), "bob@east").contains(&"before the fire".to_owned()).then_some(())
+    });
+    alice.send("bob@east", &["three again", "four again", "five"]);
+    wait_until(SOON, "the west's new messages come", || (tail.said().len() >= 7).then_some(()));
+    let all = ["one", "two", "three", "four", "three again", "four again", "five"];
+    assert_eq!(texts(&tail.end(), "alice@west"), all);
+    assert_eq!(texts(&hears_a.end(), "bob@east"), ["before the fire"]);
+    let kept = east.home().join("east.backup").display().to_string();
+    east.done(&["backup", "create", "--out", &kept]);
+    east.done(&["backup", "verify", &kept]);
 }

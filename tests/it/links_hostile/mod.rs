@@ -91,7 +91,15 @@ impl Ground {
 }
 
 fn trust(one: &Cluster, address: &str, key: &str) {
-    one.done(&["link", "trust", address, "--fingerprint", key]);
+    // A cluster that has a leader is founded a moment later.
+    wait_until(SOON, "the other cluster can be trusted", || {
+        let output = one.rustchat(&["link", "trust", address, "--fingerprint", key]);
+        match output.status.code() {
+            Some(0) => Some(()),
+            Some(75) => None,
+            _ => panic!("{output:?}"),
+        }
+    });
 }
 
 fn of(said: &[Said], by: &str) -> Vec<String> {
