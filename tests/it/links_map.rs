@@ -253,7 +253,7 @@ fn whoever_is_new_is_trusted_where_an_operator_says_so() {
 #[test]
 fn of_several_clusters_a_person_names_one_and_the_one_used_last_is_taken() {
     let (west, east) = in_one_network(1, |setup| setup);
-    let bob = west.person("bob");
+    let bob = west.person("bob").anywhere();
     let said = ends(&bob.run(&["--send", "bob"], &["where?"]), USAGE);
     assert!(said.contains("west") && said.contains("east") && said.contains("--cluster"), "{said}");
     ends(&bob.run(&["--send", "bob", "--cluster", "east"], &["here"]), 0);

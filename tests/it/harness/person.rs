@@ -83,6 +83,12 @@ impl Person {
         self
     }
 
+    /// The same person, who does not say in which cluster.
+    pub fn anywhere(mut self) -> Self {
+        self.cluster.clear();
+        self
+    }
+
     /// The same person, who does not ask to be registered.
     pub fn known(mut self) -> Self {
         self.register = false;
@@ -116,7 +122,7 @@ impl Person {
         }
         command.arg("--discovery").arg(self.discovery.to_string());
         // There may be others on the same network.
-        if self.cluster != "test" {
+        if !["", "test"].contains(&self.cluster.as_str()) {
             command.args(["--cluster", &self.cluster]);
         }
         if self.plain {
