@@ -35,6 +35,8 @@ pub struct Look {
     pub address: String,
     /// Whose address it is; `None`: whoever is there.
     pub whose: Option<(ClusterId, Fingerprint)>,
+    /// There is no line to them now.
+    pub urgent: bool,
 }
 
 /// Another cluster that was heard.
@@ -56,10 +58,8 @@ pub struct Seeker {
     /// Who is new is trusted.
     trust_new: bool,
     begun: Instant,
-    /// When an address may be looked at again.
-    again: BTreeMap<String, Instant>,
-    /// Addresses whose last look failed.
-    failed: BTreeSet<String>,
+    /// When an address was looked at last, and whether somebody was there.
+    looked: BTreeMap<String, (Instant, bool)>,
     /// Other servers of trusted clusters, as they said last.
     others: BTreeMap<ClusterId, Vec<String>>,
     /// Where the next round of looks begins.
@@ -74,8 +74,7 @@ impl Seeker {
             configured,
             trust_new,
             begun: now,
-            again: BTreeMap::new(),
-            failed: BTreeSet::new(),
+            looked: BTreeMap::new(),
             others: BTreeMap::new(),
             turn: 0,
         }
@@ -86,7 +85,8 @@ impl Seeker {
     pub fn looks(&mut self, known: &Known, now: Instant) -> Vec<Look> {
         let mut wanted: Vec<Look> = Vec::new();
         for link in known.links.iter().filter(|link| link.is_open()) {
-            let is_well = !known.down.contains(&link.number)
+            let urgent = known.down.contains(&link.number);
+            let is_well = !urgent
                 && !is_older(known, link, limits::HEARD_AGAIN)
                 // Its other servers are asked for before its own is gone.
                 && self.others.contains_key(&link.cluster);
@@ -96,17 +96,20 @@ impl Seeker {
             let whose = Some((link.cluster, Fingerprint::from(link.key)));
             let others = self.others.get(&link.cluster).into_iter().flatten();
             // The others only where the one that is known is gone.
-            let gone = self.failed.contains(&link.address);
+            let gone = self.is_gone(&link.address);
             let others = others.filter(|address| gone && **address != link.address);
             let all = std::iter::once(&link.address).filter(|a| !a.is_empty()).chain(others);
-            wanted.extend(all.map(|address| Look { address: address.clone(), whose }));
+            wanted.extend(all.map(|address| Look { address: address.clone(), whose, urgent }));
         }
         let configured = self.configured.iter();
-        wanted.extend(configured.map(|address| Look { address: address.clone(), whose: None }));
+        wanted.extend(configured.map(|address| Look {
+            address: address.clone(),
+            whose: None,
+            urgent: false,
+        }));
         let kept: BTreeSet<&String> = wanted.iter().map(|look| &look.address).collect();
-        self.again.retain(|address, _| kept.contains(address));
-        self.failed.retain(|address| kept.contains(address));
-        wanted.retain(|look| self.again.get(&look.address).is_none_or(|again| now >= *again));
+        self.looked.retain(|address, _| kept.contains(address));
+        wanted.retain(|look| self.is_due(look, now));
         let mut asked = BTreeSet::new();
         wanted.retain(|look| asked.insert(look.address.clone()));
         if !wanted.is_empty() {
@@ -120,13 +123,19 @@ impl Seeker {
 
     /// How a look ended.
     pub fn on_look(&mut self, look: &Look, found: bool, now: Instant) {
-        let pause = if found { limits::LOOK_AGAIN } else { limits::SEEK };
-        self.again.insert(look.address.clone(), now + pause);
-        if found {
-            self.failed.remove(&look.address);
-        } else {
-            self.failed.insert(look.address.clone());
-        }
+        self.looked.insert(look.address.clone(), (now, found));
+    }
+
+    fn is_due(&self, look: &Look, now: Instant) -> bool {
+        let Some((at, found)) = self.looked.get(&look.address) else { return true };
+        let rests = *found && !look.urgent;
+        let pause = if rests { limits::LOOK_AGAIN } else { limits::SEEK };
+        now.saturating_duration_since(*at) >= pause
+    }
+
+    /// True for an address where nobody was when it was looked at last.
+    fn is_gone(&self, address: &str) -> bool {
+        self.looked.get(address).is_some_and(|(_, found)| !found)
     }
 
     /// What is to be proposed once a round has heard all of these.
@@ -180,7 +189,7 @@ impl Seeker {
     fn is_news(&self, known: &Known, row: Option<&Link>, heard: &mut Heard) -> bool {
         let Some(row) = row else { return true };
         let hear = &mut heard.hear;
-        if !heard.by_answer && !self.failed.contains(&row.address) && !row.address.is_empty() {
+        if !heard.by_answer && !self.is_gone(&row.address) && !row.address.is_empty() {
             hear.address.clone_from(&row.address);
         }
         hear.address != row.address
@@ -245,5 +254,4 @@ fn forget(known: &Known) -> impl Iterator<Item = Command> {
 }
 
 #[cfg(test)]
-#[path = "seeker_tests.rs"]
 mod tests;
