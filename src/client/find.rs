@@ -37,6 +37,8 @@ pub struct Seeker {
     pub remembered: Vec<String>,
     /// Servers that this process was told of.
     pub learned: Vec<String>,
+    /// The other cluster whose guest the user was last, and its servers.
+    pub away: Option<(ClusterId, Vec<String>)>,
     /// The clusters whose keys are remembered.
     pub pins: Pins,
 }
@@ -48,6 +50,12 @@ pub struct Found {
     pub server: String,
     /// Whom it must prove to be.
     pub security: Security,
+    /// Its cluster.
+    pub cluster: ClusterId,
+    /// What that calls itself.
+    pub name: String,
+    /// It is not the user's own cluster: they would be its guest.
+    pub visit: bool,
 }
 
 /// Why there is no server to connect to.
@@ -81,11 +89,77 @@ pub fn address(server: &ServerAddress) -> String {
 }
 
 impl Seeker {
-    /// The leader.
+    /// The leader: of the user's own cluster where that answers, else of another one where they
+    /// may be a guest. Where the user named a server or a cluster it is that one.
     ///
     /// # Errors
     /// See [`Lost`].
     pub async fn find(self) -> Result<Found, Lost> {
+        let Some(home) = self.finding.home.clone() else { return self.find_one().await };
+        let finding = &self.finding;
+        let elsewhere = finding.cluster.as_ref().is_some_and(|name| *name != home);
+        let named = finding.cluster.is_none() && !finding.servers.is_empty();
+        if named || elsewhere {
+            return self.anywhere().find_one().await.map(|found| self.as_guest(found, &home));
+        }
+        match self.at_home(&home).find_one().await {
+            Err(Lost::Nobody(why)) if finding.servers.is_empty() && finding.cluster.is_none() => {
+                let found = self.anywhere().find_one().await;
+                found.map(|f| self.as_guest(f, &home)).map_err(|_| Lost::Nobody(why))
+            }
+            found => found,
+        }
+    }
+
+    /// The same where nothing but the user's own cluster is meant.
+    fn at_home(&self, home: &str) -> Self {
+        let cluster = Some(home.to_owned());
+        Self { finding: Finding { cluster, ..self.finding.clone() }, ..self.clone() }
+    }
+
+    /// The same where any cluster will do: what is remembered is of the user's own one.
+    fn anywhere(&self) -> Self {
+        let (last, learned) = self.away.clone().unzip();
+        Self {
+            finding: self.finding.clone(),
+            bound: None,
+            last,
+            learned: learned.unwrap_or_default(),
+            pins: self.pins.clone(),
+            ..Self::default()
+        }
+    }
+
+    fn as_guest(&self, found: Found, home: &str) -> Found {
+        let own = Some(found.cluster) == self.bound || found.name == home;
+        Found { visit: !own, ..found }
+    }
+
+    /// Whether a server that presents itself as one of this cluster has its key.
+    ///
+    /// # Errors
+    /// It has another one than is remembered, or none.
+    pub fn judge(
+        &self,
+        server: &str,
+        cluster: ClusterId,
+        name: &str,
+        key: Option<Fingerprint>,
+    ) -> Result<(), ClientError> {
+        let given = self.finding.security.expected;
+        // A person has compared the key: then only the id must not be another cluster's.
+        let compared = given.is_some() && given == key && self.pins.of(cluster).is_none();
+        let expected = self.pins.instead_of(cluster, name, key).filter(|_| !compared);
+        match (expected, key) {
+            (None, _) => Ok(()),
+            (Some(expected), Some(found)) => {
+                Err(ClientError::KeyChanged { server: server.to_owned(), expected, found })
+            }
+            (Some(expected), None) => Err(ClientError::NoKey { name: name.to_owned(), expected }),
+        }
+    }
+
+    async fn find_one(self) -> Result<Found, Lost> {
         if !self.finding.servers.is_empty() {
             let named = self.finding.servers.iter().chain(&self.learned);
             return self.ask_servers(named.cloned().collect()).await;
@@ -125,7 +199,8 @@ impl Seeker {
         let answer = self.choose(&answers)?;
         // The server must be of whoever signed the hint.
         let security = self.security().expecting(answer.signer);
-        Ok(Found { server: address(&answer.leader), security })
+        let (cluster, name) = (answer.cluster, answer.cluster_name.clone());
+        Ok(Found { server: address(&answer.leader), security, cluster, name, visit: false })
     }
 
     /// True if it is signed by the cluster that it speaks for, as far as that is known here.
@@ -258,9 +333,13 @@ impl Seeker {
                 }
             }
         }
-        let leader = best.and_then(|(b, key)| Some((address(&b.leader?), key)));
+        let leader = best.and_then(|(b, key)| {
+            let (server, security) = (address(&b.leader?), security.expecting(key));
+            let (cluster, name) = (b.cluster, b.cluster_name);
+            Some(Found { server, security, cluster, name, visit: false })
+        });
         match (leader, changed) {
-            (Some((server, key)), _) => Ok(Found { server, security: security.expecting(key) }),
+            (Some(found), _) => Ok(found),
             // Where the cluster itself answers too, somebody else at one of its addresses is nothing.
             (None, Some(changed)) if !proved => Err(Lost::Changed(changed)),
             (None, _) => Err(Lost::Nobody(why)),

@@ -4,10 +4,13 @@
 
 pub mod answer;
 pub mod board;
+pub mod carry;
 pub mod dial;
+pub mod guests;
 pub mod home;
 pub mod pull;
 pub mod puller;
+pub mod visit;
 
 pub use board::{Board, Line as LineState, LinkNow};
 pub use home::{Home, Me};

@@ -67,6 +67,18 @@ pub enum ClientMsg {
     },
     /// Changes the user's password.
     ChangePassword(ChangePassword),
+    /// Asks for a certificate for this device.
+    Certify {
+        /// Comes back in the answer.
+        request: u32,
+    },
+    /// A device of another cluster shows who it is.
+    Visit {
+        /// What its cluster says of it.
+        certificate: DeviceCertificate,
+        /// By the device, see [`super::proof::visit`].
+        signature: Bytes,
+    },
     /// Asks for a `Pong` with the same token.
     Ping(u64),
 }
@@ -146,6 +158,15 @@ pub enum ServerMsg {
         /// Those in use first, then the revoked ones, each part by when it was seen last.
         devices: Vec<DeviceInfo>,
     },
+    /// Answer to `Certify`.
+    Certified {
+        /// Of the `Certify`.
+        request: u32,
+        /// What this cluster says of the device.
+        certificate: DeviceCertificate,
+    },
+    /// Answer to `Visit`: what follows is for the cluster that the device is of.
+    Visiting,
     /// What was asked for is committed.
     Done {
         /// Of the `Revoke` or the `ChangePassword`.
@@ -178,8 +199,10 @@ pub enum Purpose {
     Where,
     /// To learn the node's state.
     Status,
-    /// Another cluster; reserved.
+    /// Another cluster.
     Link,
+    /// A device of another cluster, on its way there.
+    Visit,
 }
 
 /// The first message of a connection.
@@ -197,7 +220,7 @@ pub struct Hello {
     pub device: Option<DeviceId>,
     /// True after a redirect.
     pub placed: bool,
-    /// The cluster the client expects.
+    /// The cluster the client expects; with `Purpose::Visit` the one it is of.
     pub cluster: Option<ClusterId>,
     /// With `Purpose::Status`: the events after this one are wanted; `None`: none are.
     pub events_after: Option<u64>,
@@ -207,6 +230,28 @@ pub struct Hello {
 pub type PublicKey = [u8; 32];
 /// What a server wants signed: other random bytes on each connection.
 pub type Challenge = [u8; 32];
+
+/// A bit of a welcome's features: the server gives certificates.
+pub const CERTIFIES: u64 = 1;
+
+/// What a cluster says of a device of one of its users, for other clusters.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeviceCertificate {
+    /// The cluster that says so.
+    pub cluster: ClusterId,
+    /// Whose device it is.
+    pub user: UserId,
+    /// Which one.
+    pub device: DeviceId,
+    /// What it signs with.
+    pub key: PublicKey,
+    /// Until when that holds, in milliseconds of UNIX time.
+    pub until_ms: u64,
+    /// Of the node that signs.
+    pub seat: u32,
+    /// By that node, see [`super::proof::certificate`].
+    pub signature: Bytes,
+}
 
 /// Name and password.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -304,7 +349,7 @@ pub struct Cursor {
 pub struct Welcome {
     /// The version both will speak.
     pub version: u32,
-    /// Reserved bits.
+    /// Bits: [`CERTIFIES`].
     pub features: u64,
     /// The cluster.
     pub cluster: ClusterId,
