@@ -59,6 +59,10 @@ pub const RECOVERY_SKIP: u64 = 1 << 40;
 pub const FORMER_CLUSTERS: usize = 8;
 /// Other clusters that are known, those that were only heard among them.
 pub const LINKS: usize = 64;
+/// Bytes of the name that another cluster gives itself, as it is kept here.
+pub const HEARD_NAME: usize = 64;
+/// Bytes of a host's name, as DNS has it.
+pub const HOST_NAME: usize = 253;
 /// Users, devices and conversations that one other cluster may bring here.
 pub const LINK_ROWS: u64 = 1_000_000;
 /// Stretches of unseen messages that a conversation with a user of another cluster remembers.

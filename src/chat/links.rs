@@ -52,7 +52,8 @@ impl State {
         let earlier = self.links.values().filter(other).find(|l| l.key == *key);
         let earlier = earlier.filter(|l| l.trust != Trust::Seen).map(|l| l.number);
         let used = |l: &Link| l.number != number && Some(l.number) != earlier && l.alias == *alias;
-        if !Link::is_alias(alias) || self.links.values().any(used) {
+        let own = *alias == self.meta.name;
+        if own || !Link::is_alias(alias) || self.links.values().any(used) {
             return;
         }
         if let Some(earlier) = earlier {

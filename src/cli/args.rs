@@ -6,7 +6,7 @@ use super::config::ConfigArgs;
 use super::keys::KeysArgs;
 use super::manual::{CompletionsArgs, ManArgs};
 use super::operate::args::{
-    DrainArgs, HealthArgs, InviteArgs, LeaderArgs, MemberArgs, RegistrationArgs,
+    DrainArgs, HealthArgs, InviteArgs, LeaderArgs, LinkArgs, MemberArgs, RegistrationArgs,
 };
 use super::recover::args::RecoverArgs;
 use super::setting_args::{AFTER_HELP, SettingArgs};
@@ -58,6 +58,8 @@ pub enum Command {
     Registration(RegistrationArgs),
     /// Print the code of an invitation, with which one new user may register
     Invite(InviteArgs),
+    /// Other clusters: who was heard, whom this one trusts
+    Link(LinkArgs),
     /// Print what happened: elections, members, disks and links, as all servers tell it
     Events(EventsArgs),
     /// Three servers on this machine and a chat to try; removed on exit unless --keep

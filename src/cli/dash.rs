@@ -63,7 +63,7 @@ fn admin(args: &DashArgs, address: Option<&str>) -> Act {
             match give(&to, &order(action)).await {
                 Ok(Answer::Done(text)) => Ok(text),
                 Ok(Answer::Failed(why)) | Err(why) => Err(why.to_string()),
-                Ok(Answer::Nobody(why)) => Err(why),
+                Ok(Answer::Nobody(text) | Answer::Confirm { text, .. }) => Err(text),
             }
         })
     })

@@ -64,6 +64,7 @@ pub fn run(command: Command) -> Outcome {
         Command::Undrain(args) => wait_for(operate::drain(&args, false)),
         Command::Keys(args) => keys::run(&args.command),
         Command::Registration(args) => wait_for(operate::registration(&args)),
+        Command::Link(args) => wait_for(operate::link(&args.command)),
         Command::Invite(args) => wait_for(operate::invite(&args)),
         Command::Proto => proto::run(),
         Command::Store(args) => store::run(&args.command),

@@ -138,6 +138,12 @@ pub async fn to(home: &dyn Home, link: &Link) -> Result<Line, LineError> {
 }
 
 impl Line {
+    /// The key of the other side's authority, which it has proven.
+    #[must_use]
+    pub const fn key(&self) -> Option<Fingerprint> {
+        self.conn.authority
+    }
+
     /// Asks, and waits for the answer. Where it fails the line is of no more use.
     ///
     /// # Errors

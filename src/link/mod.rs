@@ -7,6 +7,7 @@ pub mod board;
 pub mod carry;
 pub mod dial;
 pub mod guests;
+pub mod heard;
 pub mod home;
 pub mod pull;
 pub mod puller;

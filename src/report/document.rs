@@ -3,6 +3,7 @@
 
 use super::Row;
 use super::judge::Judgement;
+use super::links::LinkState;
 use super::reason::Reason;
 use crate::chat::ids::ClusterId;
 use crate::wire::statement::{Elections, Event, Load, MemberView, PeerView, Status};
@@ -44,7 +45,7 @@ pub fn document(rows: &[Row], judgement: &Judgement, now_ms: u64, from: Option<u
             "id": seat(row.seat?),
             "term": row.fresh()?.term,
         }))),
-        "links": [],
+        "links": links(rows),
         "nodes": nodes,
         "quorum": {
             "can_lose": judgement.can_lose(),
@@ -55,6 +56,34 @@ pub fn document(rows: &[Row], judgement: &Judgement, now_ms: u64, from: Option<u
         "reasons": codes(&judgement.reasons),
         "schema": SCHEMA,
         "verdict": judgement.verdict.word(),
+    })
+}
+
+/// The other clusters, each as one object.
+#[must_use]
+pub fn links(rows: &[Row]) -> Vec<Value> {
+    super::links::links(rows).iter().map(link).collect()
+}
+
+fn link(link: &LinkState) -> Value {
+    let view = &link.view;
+    json!({
+        "addr": view.address,
+        "announced": view.announced,
+        "broken": view.broken,
+        "cluster": link.name(),
+        "exported": view.exported,
+        "fingerprint": view.key,
+        "heard_seconds": link.heard.as_secs_f64(),
+        "id": view.cluster.to_string(),
+        "imported": view.imported,
+        "oldest_seconds": link.oldest.map(|oldest| oldest.as_secs_f64()),
+        "queued": link.queued,
+        "rtt_seconds": micros(view.round_trip_us),
+        "state": link.state.word(),
+        "theirs": view.theirs,
+        "turned_down": view.turned_down,
+        "why": Some(&view.why).filter(|why| !why.is_empty()),
     })
 }
 

@@ -5,6 +5,7 @@
 pub mod document;
 pub mod health;
 pub mod judge;
+pub mod links;
 pub mod reason;
 pub mod story;
 pub mod table;

@@ -17,6 +17,7 @@ mod accept;
 mod fair;
 mod hub;
 mod life;
+mod link_view;
 mod links;
 mod marks;
 mod opening;

@@ -1,5 +1,6 @@
 //! What this server says about itself and about who leads.
 
+use super::link_view;
 use super::process::{self, Disk};
 use super::ready::Standing;
 use super::shared::Shared;
@@ -85,6 +86,7 @@ pub fn statement(shared: &Shared) -> Status {
         events: Vec::new(),
         build: process::build().to_owned(),
         certificate_until_ms: shared.keys.as_ref().map(|identity| identity.keys().until_ms),
+        clusters: link_view::all(shared),
     }
 }
 

@@ -87,6 +87,47 @@ pub struct Status {
     pub build: String,
     /// Until when its certificate is valid, in milliseconds of UNIX time; `None`: it uses no TLS.
     pub certificate_until_ms: Option<u64>,
+    /// The other clusters that it knows.
+    pub clusters: Vec<LinkView>,
+}
+
+/// Another cluster as one node sees it: most of it is in the log; the line is the leader's alone.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LinkView {
+    /// What stands behind the `@` here; empty until it is trusted.
+    pub name: String,
+    /// What it calls itself.
+    pub announced: String,
+    /// Its id.
+    pub cluster: ClusterId,
+    /// The fingerprint of its authority's key, `SHA256:…`.
+    pub key: String,
+    /// `host:port` of the node of it that was heard last.
+    pub address: String,
+    /// When that was, in milliseconds of UNIX time.
+    pub heard_at_ms: u64,
+    /// seen, trusted, distrusted or stopped.
+    pub trust: String,
+    /// The line on which this node pulls: idle, connecting, up or down.
+    pub line: String,
+    /// Why it is stopped, or the line down; empty where there is nothing to say.
+    pub why: String,
+    /// Its last answer took so long, in microseconds.
+    pub round_trip_us: Option<u64>,
+    /// The last position of its exports that was taken.
+    pub imported: u64,
+    /// The last one there is, as it said last.
+    pub theirs: Option<u64>,
+    /// The last position of what it is told.
+    pub exported: u64,
+    /// The last one that it has taken, as it said last to this node.
+    pub taken: Option<u64>,
+    /// Milliseconds since it said so.
+    pub taken_ms: Option<u64>,
+    /// Its exports that broke a rule.
+    pub turned_down: u64,
+    /// Its answers that made no sense, since this node started.
+    pub broken: u64,
 }
 
 /// Another server as one node sees it.

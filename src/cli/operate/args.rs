@@ -2,6 +2,7 @@
 
 use crate::cli::args::{TargetArgs, TrustArgs};
 use crate::config::units::duration;
+use crate::tls::Fingerprint;
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -181,6 +182,59 @@ pub struct InviteArgs {
     /// Where it goes.
     #[command(flatten)]
     pub admin: AdminArgs,
+}
+
+/// `rustchat link`.
+#[derive(Clone, Debug, Args)]
+pub struct LinkArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: LinkCommand,
+}
+
+/// What can be done with other clusters. WHO is its name, its id, the fingerprint of its key, or
+/// HOST:PORT of one of its servers.
+#[derive(Clone, Debug, Subcommand)]
+pub enum LinkCommand {
+    /// Which other clusters were heard, which are trusted, and how the links to them stand
+    List {
+        /// Which servers to ask.
+        #[command(flatten)]
+        target: TargetArgs,
+        /// One JSON document
+        #[arg(long)]
+        json: bool,
+    },
+    /// Trust another cluster: users of both may write to each other once it trusts this one too
+    Trust {
+        /// Its name, id or fingerprint in the map, or HOST:PORT of one of its servers
+        who: String,
+        /// What it is called here, behind the @ [default: what it calls itself]
+        #[arg(long = "as", value_name = "NAME")]
+        name: Option<String>,
+        /// The key that it must have, as its operator sees it in `rustchat keys show`
+        #[arg(long, value_name = "SHA256:…")]
+        fingerprint: Option<Fingerprint>,
+        /// Where it goes.
+        #[command(flatten)]
+        admin: AdminArgs,
+    },
+    /// Take the trust back: nothing more goes either way
+    Distrust {
+        /// Its name, id, fingerprint or address in the map
+        who: String,
+        /// Where it goes.
+        #[command(flatten)]
+        admin: AdminArgs,
+    },
+    /// Go on with a link that was stopped, once you know why the other side told another history
+    Resume {
+        /// Its name, id, fingerprint or address in the map
+        who: String,
+        /// Where it goes.
+        #[command(flatten)]
+        admin: AdminArgs,
+    },
 }
 
 /// `rustchat health`.

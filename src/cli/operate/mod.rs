@@ -5,9 +5,11 @@
 pub mod args;
 
 mod http;
+mod links;
 mod registration;
 mod show;
 
+pub use links::link;
 pub use registration::{invite, registration};
 pub use show::{health, leader_show, member_list};
 
@@ -17,6 +19,7 @@ use crate::chat::text::printable;
 use crate::client::status::ask_all;
 use crate::config;
 use crate::report::Row;
+use crate::tls::Fingerprint;
 use args::{AdminArgs, DrainArgs, LeaderCommand, MemberCommand, OrderArgs};
 use serde_json::{Value, json};
 use std::io::{self, IsTerminal, Write};
@@ -120,6 +123,7 @@ fn tell(answer: Answer) -> Outcome {
             Ok(End::Done)
         }
         Answer::Failed(failure) => Err(failure),
+        Answer::Confirm { text, .. } => Err(Failure::text(Kind::Auth, text)),
         Answer::Nobody(why) => {
             complain(&why);
             Ok(End::NoAnswer)
@@ -133,6 +137,13 @@ pub enum Answer {
     Done(String),
     /// It is not, or nobody knows.
     Failed(Failure),
+    /// Not before a person has compared this key.
+    Confirm {
+        /// Whose it is.
+        text: String,
+        /// The key.
+        key: Fingerprint,
+    },
     /// No server took it.
     Nobody(String),
 }
@@ -175,8 +186,10 @@ async fn give_to(path: &str, admin: &AdminArgs, wanted: &Value) -> Result<Answer
 
 fn read(answer: &Value) -> Answer {
     let text = answer["text"].as_str().unwrap_or("no reason given").to_owned();
+    let key = answer["fingerprint"].as_str().and_then(|key| key.parse().ok());
     let kind = match answer["result"].as_str() {
         Some("done") => return Answer::Done(text),
+        Some("confirm") if let Some(key) = key => return Answer::Confirm { text, key },
         Some("refused") => Kind::Refused,
         Some("not_now" | "unknown") => Kind::Again,
         Some("forbidden") => Kind::Auth,

@@ -127,7 +127,7 @@ fn furthest(rows: &[Row]) -> Option<&Status> {
         .max_by_key(|s| (!s.members.is_empty(), s.generation, s.applied, s.term))
 }
 
-fn nobody(rows: &[Row]) -> Outcome {
+pub(super) fn nobody(rows: &[Row]) -> Outcome {
     for row in rows {
         let why = row.error.as_ref().map_or("no answer", |(_, text)| text.as_str());
         say(&format!("{}: {}", printable(&row.addr), printable(why)))?;

@@ -5,29 +5,19 @@
 use super::caller::turned_away;
 use super::desk::Desk;
 use super::orders::answer;
+use super::settle::{node, settle};
 use crate::chat::command::Command;
 use crate::chat::state::State as Chat;
 use crate::chat::write::{Invitation, Registration};
 use crate::clock::now_ms;
 use crate::limits;
-use crate::server::shared::Shared;
-use crate::wire::log;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use axum::{Extension, Json};
 use serde::Deserialize;
 use std::net::IpAddr;
-use std::time::{Duration, Instant};
-
-/// A command that has not been applied after this time is submitted again.
-const RESUBMIT: Duration = Duration::from_secs(1);
-/// One that was not even queued, after this time.
-const HOLD: Duration = Duration::from_millis(100);
-/// It is given up after this time.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// How often to look whether it has been applied.
-const LOOK: Duration = Duration::from_millis(20);
+use std::time::Duration;
 
 /// A policy as it is written.
 #[derive(Debug, Deserialize)]
@@ -69,7 +59,10 @@ pub async fn registration(
         Word::Closed => (Registration::Closed, "nobody may register"),
     };
     let is_so = move |chat: &Chat| (chat.meta().registration == wanted).then_some(Ok(()));
-    settle(&desk, &Command::SetRegistration(wanted), is_so, text).await
+    match node(&desk).await {
+        Ok(shared) => settle(&shared, &[Command::SetRegistration(wanted)], is_so, text).await,
+        Err(answer) => answer,
+    }
 }
 
 /// Makes an invitation.
@@ -100,53 +93,9 @@ pub async fn invite(
             Err(format!("{} invitations are not used yet: that is the limit", limits::INVITATIONS))
         })
     };
-    settle(&desk, &Command::Invite(invitation), is_there, "the invitation is valid").await
-}
-
-/// Brings a command into the log; `outcome` says what the state shows of it.
-async fn settle(
-    desk: &Desk,
-    command: &Command,
-    outcome: impl Fn(&Chat) -> Option<Result<(), String>>,
-    text: &str,
-) -> Response {
-    let Some(shared) = desk.node() else {
-        let text = "this server does not run now";
-        return answer(StatusCode::SERVICE_UNAVAILABLE, "not_now", text);
-    };
-    if shared.node.read_barrier().await.is_err() {
-        let text = "no majority answered in time";
-        return answer(StatusCode::SERVICE_UNAVAILABLE, "not_now", text);
-    }
-    match applied(&shared, command, outcome).await {
-        Some(Ok(())) => answer(StatusCode::OK, "done", text),
-        Some(Err(why)) => answer(StatusCode::CONFLICT, "refused", &why),
-        None => {
-            let text = "it was not committed in time, and may still be";
-            answer(StatusCode::GATEWAY_TIMEOUT, "unknown", text)
-        }
-    }
-}
-
-async fn applied(
-    shared: &Shared,
-    command: &Command,
-    outcome: impl Fn(&Chat) -> Option<Result<(), String>>,
-) -> Option<Result<(), String>> {
-    let end = Instant::now() + PATIENCE;
-    let mut submit_at = Instant::now();
-    loop {
-        if let Some(outcome) = shared.setup.state.read(|r| outcome(&r.state)) {
-            return Some(outcome);
-        }
-        let now = Instant::now();
-        if now >= end {
-            return None;
-        }
-        if now >= submit_at {
-            let queued = shared.node.submit(log::encode_command(command), 1);
-            submit_at = now + if queued.is_ok() { RESUBMIT } else { HOLD };
-        }
-        tokio::time::sleep(LOOK).await;
+    let text = "the invitation is valid";
+    match node(&desk).await {
+        Ok(shared) => settle(&shared, &[Command::Invite(invitation)], is_there, text).await,
+        Err(answer) => answer,
     }
 }

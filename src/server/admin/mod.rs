@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! GET  /livez /readyz /metrics /v1/status /v1/events /v1/backup      POST /v1/orders
-//! POST /v1/registration /v1/invitations
+//! POST /v1/registration /v1/invitations /v1/links
 //! ```
 
 mod accounts;
@@ -12,9 +12,11 @@ mod backup;
 mod caller;
 mod desk;
 mod door;
+mod links;
 mod metrics;
 mod orders;
 mod routes;
+mod settle;
 
 #[cfg(test)]
 mod tests;

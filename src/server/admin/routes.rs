@@ -1,7 +1,7 @@
 //! What can be asked over HTTP, and the answers. It must not know what the checks mean.
 
 use super::desk::Desk;
-use super::{accounts, backup, metrics, orders};
+use super::{accounts, backup, links, metrics, orders};
 use crate::chat::text::printable_json;
 use crate::client::status::ask_all;
 use crate::clock::now_ms;
@@ -29,6 +29,7 @@ pub fn routes(desk: Desk, peer: IpAddr) -> Router {
         .route("/v1/orders", post(orders::take))
         .route("/v1/registration", post(accounts::registration))
         .route("/v1/invitations", post(accounts::invite))
+        .route("/v1/links", post(links::take))
         .layer(axum::extract::DefaultBodyLimit::max(limits::ADMIN_BODY))
         .layer(Extension(peer))
         .with_state(desk)

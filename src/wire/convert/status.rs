@@ -1,7 +1,9 @@
 //! A node's own statement.
 
 use super::{all, bytes_or_empty, cluster_or_zero, each, need};
-use crate::wire::statement::{Elections, Event, LastLeader, Load, MemberView, PeerView, Status};
+use crate::wire::statement::{
+    Elections, Event, LastLeader, LinkView, Load, MemberView, PeerView, Status,
+};
 use crate::wire::{WireError, pb};
 
 impl From<&Status> for pb::Status {
@@ -46,6 +48,7 @@ impl From<&Status> for pb::Status {
             events: each(&s.events),
             build: s.build.clone(),
             certificate_until_ms: s.certificate_until_ms,
+            clusters: each(&s.clusters),
         }
     }
 }
@@ -94,6 +97,7 @@ impl TryFrom<pb::Status> for Status {
             events: s.events.into_iter().map(Into::into).collect(),
             build: s.build,
             certificate_until_ms: s.certificate_until_ms,
+            clusters: all(s.clusters)?,
         })
     }
 }
@@ -131,6 +135,56 @@ same!(Load {
     delivered,
 });
 same!(Event { id, at_ms, seat, term, kind, peer, granted, cause, took_ms, text });
+
+impl From<&LinkView> for pb::LinkView {
+    fn from(v: &LinkView) -> Self {
+        Self {
+            name: v.name.clone(),
+            announced: v.announced.clone(),
+            cluster: bytes_or_empty(&v.cluster.0),
+            key: v.key.clone(),
+            address: v.address.clone(),
+            heard_at_ms: v.heard_at_ms,
+            trust: v.trust.clone(),
+            line: v.line.clone(),
+            why: v.why.clone(),
+            round_trip_us: v.round_trip_us,
+            imported: v.imported,
+            theirs: v.theirs,
+            exported: v.exported,
+            taken: v.taken,
+            taken_ms: v.taken_ms,
+            turned_down: v.turned_down,
+            broken: v.broken,
+        }
+    }
+}
+
+impl TryFrom<pb::LinkView> for LinkView {
+    type Error = WireError;
+
+    fn try_from(v: pb::LinkView) -> Result<Self, WireError> {
+        Ok(Self {
+            name: v.name,
+            announced: v.announced,
+            cluster: cluster_or_zero(&v.cluster)?,
+            key: v.key,
+            address: v.address,
+            heard_at_ms: v.heard_at_ms,
+            trust: v.trust,
+            line: v.line,
+            why: v.why,
+            round_trip_us: v.round_trip_us,
+            imported: v.imported,
+            theirs: v.theirs,
+            exported: v.exported,
+            taken: v.taken,
+            taken_ms: v.taken_ms,
+            turned_down: v.turned_down,
+            broken: v.broken,
+        })
+    }
+}
 
 impl From<&MemberView> for pb::MemberView {
     fn from(m: &MemberView) -> Self {

@@ -1,6 +1,7 @@
 //! Random values of everything that is encoded, for tests.
 
 mod log;
+mod views;
 
 pub(crate) use log::{command, mark, write};
 
@@ -382,6 +383,7 @@ fn status(rng: &mut StdRng) -> Status {
         events: list(rng, 0, event),
         build: text(rng),
         certificate_until_ms: rng.random::<bool>().then(|| rng.random()),
+        clusters: list(rng, 0, views::link_view),
     }
 }
 

@@ -51,6 +51,7 @@ pub struct Cluster {
     nodes: BTreeMap<u32, Node>,
     proxies: Option<Proxies>,
     place: Place,
+    discovery: u16,
     plain: bool,
     home: Option<TempDir>,
 }
@@ -64,6 +65,8 @@ pub struct Setup {
     proxied: bool,
     plain: bool,
     kept_in: Stores,
+    name: Option<String>,
+    discovery: Option<u16>,
 }
 
 impl Setup {
@@ -98,6 +101,19 @@ impl Setup {
         self.plain()
     }
 
+    /// The cluster's name [default: test].
+    pub fn named(mut self, name: &str) -> Self {
+        self.name = Some(name.to_owned());
+        self
+    }
+
+    /// Asks and answers on another cluster's UDP port: the two can hear each other. 0: nobody is
+    /// asked or answered.
+    pub fn discovery(mut self, port: u16) -> Self {
+        self.discovery = Some(port);
+        self
+    }
+
     /// Servers and clients without TLS.
     pub fn plain(mut self) -> Self {
         self.plain = true;
@@ -114,7 +130,9 @@ impl Setup {
         let place = Place::take();
         let home = TempDir::with_prefix("rustchat-it-").unwrap();
         let conf = home.path().join("nodes.conf");
-        let mut text = format!("cluster = \"test\"\ndiscovery = {}\n", place.discovery);
+        let name = self.name.as_deref().unwrap_or("test");
+        let discovery = self.discovery.unwrap_or(place.discovery);
+        let mut text = format!("cluster = \"{name}\"\ndiscovery = {discovery}\n");
         for seat in 1..=n {
             let own = place.host(seat);
             let host = if self.proxied { place.front(seat) } else { own };
@@ -129,7 +147,7 @@ impl Setup {
         if self.plain {
             channel::without_tls(&place);
         } else {
-            make_keys(home.path(), n);
+            make_keys(home.path(), name, n);
         }
         let proxies = self.proxied.then(|| Proxies::start(&place, n, PEER, CLIENT));
         let node = |seat| {
@@ -140,7 +158,7 @@ impl Setup {
             (seat, Node::new(seat, home.path(), &conf, &options, &self.environment))
         };
         let (nodes, plain) = ((1..=n).map(node).collect(), self.plain);
-        Cluster { nodes, proxies, place, plain, home: Some(home) }
+        Cluster { nodes, proxies, place, discovery, plain, home: Some(home) }
     }
 
     /// `n` servers that run.
@@ -276,7 +294,18 @@ impl Cluster {
 
     /// UDP port of the cluster's discovery.
     pub fn discovery(&self) -> u16 {
-        self.place.discovery
+        self.discovery
+    }
+
+    /// The fingerprint of its key, as its operator sees it.
+    pub fn fingerprint(&self) -> String {
+        tls::authority_of(&self.home().join("keys")).unwrap().to_string()
+    }
+
+    /// What its `rustchat link list --json` shows of the cluster that is called so here.
+    pub fn link(&self, name: &str) -> Option<Value> {
+        let json: Value = serde_json::from_str(&self.done(&["link", "list", "--json"])).unwrap();
+        json["links"].as_array().unwrap().iter().find(|link| link["cluster"] == name).cloned()
     }
 
     /// A server's own address for clients, past any proxy.
@@ -301,7 +330,7 @@ impl Cluster {
 
     /// Someone with a home directory and a password, not yet registered.
     pub fn person(&self, name: &str) -> Person {
-        Person::new(name, self.home(), self.place.discovery, self.plain)
+        Person::new(name, self.home(), self.discovery, self.plain)
     }
 
     /// What `rustchat status --json` prints.
@@ -386,9 +415,9 @@ impl Cluster {
 }
 
 /// As `rustchat keys init` makes them.
-fn make_keys(home: &std::path::Path, n: u32) {
+fn make_keys(home: &std::path::Path, name: &str, n: u32) {
     let (dir, now) = (home.join("keys"), SystemTime::now());
-    tls::make_keys(&dir, "test", now).unwrap();
+    tls::make_keys(&dir, name, now).unwrap();
     for seat in 1..=n {
         tls::make_node(&dir, seat, false, now).unwrap();
     }

@@ -23,6 +23,8 @@ pub struct Person {
     plain: bool,
     password: bool,
     register: bool,
+    /// Of `--user`, and where it connects, for a guest of another cluster.
+    guest: Option<(String, Vec<String>)>,
 }
 
 /// A message as `--json` prints it.
@@ -58,7 +60,7 @@ impl Person {
         std::fs::create_dir_all(&home).unwrap();
         std::fs::write(home.join("password"), format!("the password of {name}\n")).unwrap();
         let name = name.to_owned();
-        Self { name, home, discovery, plain, password: true, register: true }
+        Self { name, home, discovery, plain, password: true, register: true, guest: None }
     }
 
     /// The same person at another machine, with the same password.
@@ -88,6 +90,22 @@ impl Person {
         self
     }
 
+    /// The same person on the same machine as `name@home`, who connects with these options and
+    /// has no password at hand.
+    pub fn away(&self, home: &str, options: &[&str]) -> Self {
+        let user = format!("{}@{home}", self.name);
+        let options = options.iter().map(|&option| option.to_owned()).collect();
+        Self {
+            name: self.name.clone(),
+            home: self.home.clone(),
+            discovery: self.discovery,
+            plain: self.plain,
+            password: false,
+            register: false,
+            guest: Some((user, options)),
+        }
+    }
+
     /// Where this person's files are.
     pub fn home(&self) -> &Path {
         &self.home
@@ -106,7 +124,8 @@ impl Person {
     /// `rustchat chat` as this person, with `options`; registers where the name is new.
     pub fn chat(&self, options: &[&str]) -> Command {
         let mut command = program(&self.home);
-        command.args(["chat", "--user", &self.name]);
+        let (user, more) = self.guest.clone().unwrap_or((self.name.clone(), Vec::new()));
+        command.args(["chat", "--user", &user]).args(more);
         if self.register {
             command.arg("--register");
         }
