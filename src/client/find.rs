@@ -429,4 +429,45 @@ mod tests {
         seeker.pins.add(ClusterId([2; 16]), "west", Fingerprint::of_key(&[2; 32])).unwrap();
         assert_eq!(seeker.choose(&all).unwrap().cluster, ClusterId([2; 16]));
     }
+
+    fn found(seeker: &Seeker, cluster: u8, name: &str) -> Found {
+        let (cluster, security) = (ClusterId([cluster; 16]), Security::default());
+        let found =
+            Found { server: "a:1".into(), security, cluster, name: name.into(), visit: false };
+        seeker.as_guest(found, "east")
+    }
+
+    #[test]
+    fn only_another_cluster_than_ones_own_is_visited() {
+        let seeker = Seeker { bound: Some(ClusterId([2; 16])), ..Seeker::default() };
+        assert!(found(&seeker, 1, "west").visit);
+        assert!(!found(&seeker, 2, "renamed").visit, "by its id");
+        assert!(!found(&seeker, 3, "east").visit, "restored from a backup, by its name");
+    }
+
+    #[test]
+    fn what_is_remembered_of_home_says_nothing_about_where_one_is_a_guest() {
+        let mut seeker = Seeker {
+            bound: Some(ClusterId([2; 16])),
+            last: Some(ClusterId([2; 16])),
+            last_name: "east".into(),
+            remembered: vec!["home:1".into()],
+            learned: vec!["home:2".into()],
+            away: Some((ClusterId([1; 16]), vec!["west:1".into()])),
+            ..Seeker::default()
+        };
+        seeker.finding.home = Some("east".into());
+        let anywhere = seeker.anywhere();
+        assert_eq!((anywhere.bound, anywhere.last), (None, Some(ClusterId([1; 16]))));
+        assert_eq!((anywhere.learned.len(), anywhere.remembered.len()), (1, 0));
+        assert!(anywhere.learned.contains(&"west:1".to_owned()));
+        // Nobody who takes the name of home is believed without its key.
+        seeker.pins.add(ClusterId([2; 16]), "east", Fingerprint::of_key(&[2; 32])).unwrap();
+        assert!(!seeker.anywhere().is_credible(&signed(9, "east", 9)));
+        let judged = seeker.judge("a:1", ClusterId([9; 16]), "east", Some([9; 32].into()));
+        assert!(matches!(judged, Err(ClientError::KeyChanged { .. })), "{judged:?}");
+        let at_home = seeker.at_home("east");
+        assert!(at_home.is_wanted(&signed(2, "east", 2)));
+        assert!(!at_home.is_wanted(&signed(1, "west", 1)));
+    }
 }

@@ -131,4 +131,4 @@ pub async fn distrusted(home: &dyn Home, cluster: ClusterId) {
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests;

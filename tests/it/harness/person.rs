@@ -285,6 +285,14 @@ impl Talk {
         self.said()
     }
 
+    /// Waits until it gives up by itself.
+    #[track_caller]
+    pub fn fails(mut self, deadline: Duration) {
+        let what = format!("{} gives up", self.what);
+        let status = wait_until(deadline, &what, || self.child.0.try_wait().unwrap());
+        assert!(!status.success(), "{}: {status}", self.what);
+    }
+
     /// Ends it with SIGTERM, as a person would.
     #[track_caller]
     pub fn end(self) -> Vec<Said> {
