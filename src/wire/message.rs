@@ -8,6 +8,7 @@ use crate::chat::refusal::Refusal;
 use crate::chat::write::Kind;
 use bytes::Bytes;
 
+pub use super::certificate::{CERTIFIES, DeviceCertificate};
 pub use super::statement::Status;
 
 /// From a client to a server.
@@ -230,28 +231,6 @@ pub struct Hello {
 pub type PublicKey = [u8; 32];
 /// What a server wants signed: other random bytes on each connection.
 pub type Challenge = [u8; 32];
-
-/// A bit of a welcome's features: the server gives certificates.
-pub const CERTIFIES: u64 = 1;
-
-/// What a cluster says of a device of one of its users, for other clusters.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct DeviceCertificate {
-    /// The cluster that says so.
-    pub cluster: ClusterId,
-    /// Whose device it is.
-    pub user: UserId,
-    /// Which one.
-    pub device: DeviceId,
-    /// What it signs with.
-    pub key: PublicKey,
-    /// Until when that holds, in milliseconds of UNIX time.
-    pub until_ms: u64,
-    /// Of the node that signs.
-    pub seat: u32,
-    /// By that node, see [`super::proof::certificate`].
-    pub signature: Bytes,
-}
 
 /// Name and password.
 #[derive(Clone, Default, PartialEq, Eq)]

@@ -157,7 +157,7 @@ fn while_home_is_away_what_is_written_waits_and_the_screen_says_so() {
     let said: Vec<_> = said.iter().map(|said| said.text.as_str()).collect();
     assert_eq!(said, ["one", "two", "three"], "in order, and once");
     screen.keys("\x1b1four\r");
-    screen.wait_for(SOON, "✓  bob  four");
+    screen.wait_for(SOON, "✓    bob  four");
     quit(screen);
 }
 

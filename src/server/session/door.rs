@@ -7,11 +7,9 @@ use crate::chat::ids::{ClusterId, LoginId, UserId};
 use crate::chat::name::UserName;
 use crate::chat::refusal::Refusal;
 use crate::limits;
-use crate::server::placement::Place;
 use crate::server::replica::Replicated;
 use crate::wire::message::{
-    Challenge, ClientMsg, Credentials, Cursor, Hello, PublicKey, Purpose, ServerAddress, ServerMsg,
-    Welcome,
+    Challenge, ClientMsg, Credentials, Cursor, Hello, PublicKey, Purpose, ServerMsg, Welcome,
 };
 use crate::wire::proof::login;
 use crate::wire::{self, invitation};
@@ -128,37 +126,12 @@ impl Session {
         }
     }
 
-    /// What follows on the connection is not this session's.
-    fn hand_over(&mut self, to: Other) {
-        self.welcome();
-        self.phase = Phase::Closed;
-        self.out.push(Output::HandOver { to, challenge: self.challenge() });
-    }
-
-    fn waiting_for(&self) -> String {
+    pub(super) fn waiting_for(&self) -> String {
         let (live, voters) = (self.cluster.live, self.cluster.voters);
         format!("no leader: {live} of {voters} servers are up")
     }
 
-    pub(super) fn on_place(&mut self, place: Place, address: Option<ServerAddress>) {
-        let guest = matches!(self.phase, Phase::Door(Attempt::Receiving));
-        if !guest && !matches!(self.phase, Phase::Door(Attempt::Placing)) {
-            return;
-        }
-        match (place, address) {
-            // A guest needs nobody here but the way home.
-            (Place::Here | Place::Nowhere, _) if guest => self.hand_over(Other::Guest),
-            (Place::Here, _) => self.welcome(),
-            // Whoever carries the client knows no other server.
-            (Place::At(_), _) if self.carried.is_some() => {
-                self.go_away("this server is drained");
-            }
-            (Place::At(_), Some(address)) => self.end(ServerMsg::Redirect(address)),
-            (Place::At(_), None) | (Place::Nowhere, _) => self.go_away(&self.waiting_for()),
-        }
-    }
-
-    fn welcome(&mut self) {
+    pub(super) fn welcome(&mut self) {
         let (cluster, generation) = self.setup.state.identity().unwrap_or_default();
         let meta = |r: &Replicated| (r.state.meta().began_ms, r.state.meta().former.clone());
         let (began_ms, former) = self.setup.state.read(meta);
@@ -456,7 +429,7 @@ impl Session {
     }
 
     /// What this connection's client has to sign.
-    fn challenge(&self) -> Challenge {
+    pub(super) fn challenge(&self) -> Challenge {
         *blake3::keyed_hash(&self.seed, b"challenge").as_bytes()
     }
 

@@ -7,6 +7,7 @@ mod changes;
 mod door;
 mod flow;
 mod live;
+mod place;
 mod proof;
 mod sends;
 #[cfg(test)]
