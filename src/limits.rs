@@ -63,6 +63,20 @@ pub const LINKS: usize = 64;
 pub const HEARD_NAME: usize = 64;
 /// Bytes of a host's name, as DNS has it.
 pub const HOST_NAME: usize = 253;
+/// How often the leader asks which other clusters there are.
+pub const SEEK: Duration = Duration::from_secs(3);
+/// A cluster that goes on answering is noted again after this time.
+pub const HEARD_AGAIN: Duration = Duration::from_secs(60);
+/// One that was only seen is forgotten after this time of silence.
+pub const LINK_FORGET: Duration = Duration::from_secs(600);
+/// An address where another cluster answered is looked at again after this time.
+pub const LOOK_AGAIN: Duration = Duration::from_secs(20);
+/// Addresses that are looked at at a time.
+pub const LOOKS: usize = 4;
+/// Clusters that nobody trusts whose news enter the log at a time: they are anybody's to make.
+pub const HEARD_AT_ONCE: usize = 8;
+/// Servers of one other cluster that are remembered.
+pub const LINK_SERVERS: usize = 16;
 /// Users, devices and conversations that one other cluster may bring here.
 pub const LINK_ROWS: u64 = 1_000_000;
 /// Stretches of unseen messages that a conversation with a user of another cluster remembers.

@@ -100,6 +100,11 @@ impl Effective {
         let plain = &settings.insecure_plain;
         row("insecure_plain", plain.value.to_string(), &plain.origin);
         row("admin", admin, &self.admin.origin);
+        let links = &settings.links;
+        let all = if links.value.is_empty() { "none".to_owned() } else { links.value.join(",") };
+        row("links", all, &links.origin);
+        let trust_new = &settings.trust_new_links;
+        row("trust_new_links", trust_new.value.to_string(), &trust_new.origin);
         let grace = &settings.shutdown_grace;
         row("shutdown_grace", units::show_duration(grace.value), &grace.origin);
         let bytes = &settings.snapshot_log_bytes;

@@ -183,7 +183,9 @@ fn server_config(args: &ServeArgs, running: &Effective) -> ServerConfig {
         peer_listen: running.peer_listen,
         admin_listen: running.admin.value,
         keys: None,
-        discovery_port: Some(running.nodes.discovery),
+        discovery_port: Some(running.nodes.discovery).filter(|port| *port > 0),
+        links: running.settings.links.value.clone(),
+        trust_new_links: running.settings.trust_new_links.value,
         data: running.data.value.clone(),
         store: match &running.store.value {
             StoreUrl::Embedded => StoreSpec::Embedded,

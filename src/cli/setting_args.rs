@@ -45,6 +45,12 @@ pub struct SettingArgs {
     /// machine alone]
     #[arg(long, value_name = "ADDRESS", value_parser = checked("admin"))]
     pub admin: Option<String>,
+    /// Servers of other clusters, where the network does not tell, with commas between
+    #[arg(long, value_name = "HOST:PORT,…", value_parser = checked("links"))]
+    pub links: Option<String>,
+    /// Trust other clusters that are heard for the first time: for networks with no strangers
+    #[arg(long)]
+    pub trust_new_links: bool,
     /// An orderly end takes at most this long [default: 30s]
     #[arg(long, value_name = "TIME", value_parser = checked("shutdown_grace"))]
     pub shutdown_grace: Option<String>,
@@ -78,6 +84,7 @@ impl SettingArgs {
     #[must_use]
     pub fn sources(&self) -> Sources {
         let plain = self.insecure_plain.then(|| "true".to_owned());
+        let trust_new = self.trust_new_links.then(|| "true".to_owned());
         let all = [
             ("node", &self.node),
             ("nodes", &self.nodes),
@@ -87,6 +94,8 @@ impl SettingArgs {
             ("keys", &self.keys),
             ("insecure_plain", &plain),
             ("admin", &self.admin),
+            ("links", &self.links),
+            ("trust_new_links", &trust_new),
             ("shutdown_grace", &self.shutdown_grace),
             ("snapshot_log_bytes", &self.snapshot_log_bytes),
             ("log.level", &self.log_level),

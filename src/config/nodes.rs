@@ -19,7 +19,7 @@ pub fn parse(file: &str, text: &str) -> Result<Nodes, Vec<ConfigError>> {
     let mut wrong = root.unknown(&KEYS);
     let cluster = note(&mut wrong, cluster_name(&root));
     let cluster_id = note(&mut wrong, cluster_id(&root));
-    let discovery = note(&mut wrong, root.port("discovery"));
+    let discovery = note(&mut wrong, discovery(&root));
     let store = note(&mut wrong, store(&root));
     let nodes = nodes(&root, &mut wrong);
     match (cluster, cluster_id, discovery, store) {
@@ -91,6 +91,12 @@ fn cluster_id(root: &Table<'_>) -> Result<Option<[u8; 16]>, ConfigError> {
             Err(root.source.wrong(text.at, why))
         }
     }
+}
+
+/// 0: there is none.
+fn discovery(root: &Table<'_>) -> Result<Option<At<u16>>, ConfigError> {
+    let number = root.number("discovery", 0..=u32::from(u16::MAX))?;
+    Ok(number.map(|n| At { value: u16::try_from(n.value).unwrap_or(0), at: n.at }))
 }
 
 fn store(root: &Table<'_>) -> Result<StoreUrl, ConfigError> {
@@ -285,7 +291,7 @@ mod tests {
 
     #[test]
     fn all_mistakes_of_a_file_are_told() {
-        let text = "cluster = \"West\"\ndiscovery = 0\nstor = 1\n[[node]]\nidd = 1\n\
+        let text = "cluster = \"West\"\ndiscovery = 65536\nstor = 1\n[[node]]\nidd = 1\n\
                     [[node]]\nid = 1\nhost = \"\"\nclient = 1\npeer = 2\n";
         let all = parse("f", text).unwrap_err();
         let lines: Vec<_> = all.iter().map(|why| why.to_string()).collect();

@@ -11,6 +11,7 @@ pub mod heard;
 pub mod home;
 pub mod pull;
 pub mod puller;
+pub mod seeker;
 pub mod visit;
 
 pub use board::{Board, Line as LineState, LinkNow};

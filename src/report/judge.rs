@@ -1,6 +1,7 @@
 //! From what the nodes say to a verdict and its reasons. Pure; see [`super`].
 
 use super::Row;
+use super::links::{LinkState, State};
 use super::reason::Reason;
 use crate::chat::ids::ClusterId;
 use crate::wire::statement::Status;
@@ -151,6 +152,13 @@ pub fn judge(rows: &[Row]) -> Judgement {
     }
     if statuses.iter().any(|s| s.elections.changes_15m >= FLAPPING) {
         judgement.reasons.insert(Reason::Flapping);
+    }
+    let links = super::links::links(rows);
+    if links.iter().any(|link| link.state == State::Stopped) {
+        judgement.reasons.insert(Reason::LinkStopped);
+    }
+    if links.iter().any(LinkState::is_down) {
+        judgement.reasons.insert(Reason::LinkDown);
     }
     if is_split(&statuses) {
         judgement.reasons.insert(Reason::SplitView);

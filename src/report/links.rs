@@ -60,6 +60,18 @@ pub struct LinkState {
 }
 
 impl LinkState {
+    /// True for one that is trusted, stopped or not.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        matches!(self.view.trust.as_str(), "trusted" | "stopped")
+    }
+
+    /// True for a trusted one that cannot be reached.
+    #[must_use]
+    pub fn is_down(&self) -> bool {
+        self.view.trust == "trusted" && matches!(self.state, State::Down | State::Silent)
+    }
+
     /// What it is called: the name behind the `@`, else what it calls itself.
     #[must_use]
     pub fn name(&self) -> &str {

@@ -34,6 +34,10 @@ pub enum Reason {
     Lagging,
     /// It has committed entries that it has not applied.
     ApplyBacklog,
+    /// Another cluster told another history than before.
+    LinkStopped,
+    /// Another cluster cannot be reached.
+    LinkDown,
     /// The leader changes often.
     Flapping,
     /// Its certificate ends soon, or has ended.
@@ -50,7 +54,7 @@ pub enum Reason {
 
 impl Reason {
     /// All of them.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 23] = [
         Self::SplitView,
         Self::Diverged,
         Self::NoQuorum,
@@ -66,6 +70,8 @@ impl Reason {
         Self::PartialPartition,
         Self::Lagging,
         Self::ApplyBacklog,
+        Self::LinkStopped,
+        Self::LinkDown,
         Self::Flapping,
         Self::CertExpiring,
         Self::ClockSkew,
@@ -93,6 +99,8 @@ impl Reason {
             Self::PartialPartition => "partial_partition",
             Self::Lagging => "lagging",
             Self::ApplyBacklog => "apply_backlog",
+            Self::LinkStopped => "link_stopped",
+            Self::LinkDown => "link_down",
             Self::Flapping => "flapping",
             Self::CertExpiring => "cert_expiring",
             Self::ClockSkew => "clock_skew",
@@ -121,6 +129,8 @@ impl Reason {
             Self::PartialPartition => "it cannot reach a node that we reach: look at the network",
             Self::Lagging => "it is catching up, or too slow",
             Self::ApplyBacklog => "it applies slower than entries are committed",
+            Self::LinkStopped => "ask that cluster's operator, then `link resume`",
+            Self::LinkDown => "another cluster cannot be reached: `link list` says why",
             Self::Flapping => "the leader changes often: look at disks and network",
             Self::CertExpiring => "bring it a new key: `keys node SEAT --renew`",
             Self::ClockSkew => "set its clock",

@@ -26,7 +26,17 @@ pub fn table(nodes: &[Row], judgement: &Judgement) -> String {
         text.push('\n');
         text.push_str(line.trim_end());
     }
+    text.push_str(&links(nodes));
     text
+}
+
+/// The links to other clusters in a line, where there are any.
+fn links(nodes: &[Row]) -> String {
+    let all = super::links::links(nodes);
+    let open = all.iter().filter(|link| link.is_open());
+    let words: Vec<_> =
+        open.map(|link| format!("{} {}", printable(link.name()), link.state.word())).collect();
+    if words.is_empty() { String::new() } else { format!("\nlinks: {}", words.join(", ")) }
 }
 
 fn headline(nodes: &[Row], judgement: &Judgement) -> String {

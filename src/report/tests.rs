@@ -2,12 +2,13 @@
 
 use super::document::document;
 use super::judge::{Judgement, Verdict, judge};
+use super::links::{State, links};
 use super::reason::Reason;
 use super::table::table;
 use super::{Cause, Row};
 use crate::chat::ids::ClusterId;
 use crate::wire::message::ServerAddress;
-use crate::wire::statement::{MemberView, Status};
+use crate::wire::statement::{LinkView, MemberView, Status};
 use bytes::Bytes;
 use std::time::Duration;
 
@@ -191,6 +192,56 @@ fn a_node_that_waits_for_its_database_says_so_and_why() {
     assert!(text.ends_with("storage_unavailable (the database␇ is away)"), "{text}");
 }
 
+/// A cluster that knows another one.
+fn linked(trust: &str, line: &str) -> Vec<Row> {
+    let view = |line: &str| LinkView {
+        name: "east".into(),
+        cluster: ClusterId([9; 16]),
+        trust: trust.into(),
+        line: line.into(),
+        exported: 9,
+        ..LinkView::default()
+    };
+    let row = |seat, role, line| change(up(seat, role), |s| s.clusters = vec![view(line)]);
+    vec![row(1, "follower", "idle"), row(2, "leader", line), row(3, "follower", "idle")]
+}
+
+#[test]
+fn of_a_link_the_leader_knows_the_line_and_whoever_was_asked_how_far_it_is() {
+    let mut rows = linked("trusted", "up");
+    let take = |row: &mut Row, taken, ms| {
+        let view = &mut row.status.as_mut().unwrap().clusters[0];
+        (view.taken, view.taken_ms) = (Some(taken), Some(ms));
+    };
+    let one = |rows: &[Row]| links(rows).remove(0);
+    let unknown = one(&rows);
+    assert_eq!((unknown.state, unknown.queued, unknown.oldest), (State::Up, None, None));
+    take(&mut rows[0], 4, 9000);
+    take(&mut rows[2], 7, 2000);
+    let known = one(&rows);
+    assert_eq!((known.queued, known.oldest), (Some(2), Some(Duration::from_secs(2))));
+    take(&mut rows[2], 9, 2000);
+    assert_eq!(one(&rows).oldest, Some(Duration::ZERO), "nothing waits");
+    // A node that has come less far does not tell what the log has.
+    rows[1] = change(rows[1].clone(), |s| {
+        s.applied += 1;
+        s.clusters[0].exported = 20;
+    });
+    assert_eq!(one(&rows).queued, Some(11));
+    let age = |trust: &str, seconds: u64| {
+        let mut rows = linked(trust, "down");
+        for row in &mut rows {
+            row.status.as_mut().unwrap().now_ms = seconds * 1000;
+        }
+        one(&rows).state
+    };
+    assert_eq!((age("trusted", 179), age("trusted", 181)), (State::Down, State::Silent));
+    assert_eq!((age("seen", 179), age("seen", 181)), (State::Seen, State::Silent));
+    assert_eq!(age("distrusted", 181), State::Distrusted);
+    assert!(table(&rows, &judge(&rows)).ends_with("links: east up"));
+    assert_eq!(document(&rows, &judge(&rows), 0, None)["links"][0]["queued"], 11);
+}
+
 /// What provokes each reason: who wants a new one must say how it comes about.
 fn provoked(reason: Reason) -> Vec<Row> {
     let (f, l) = ("follower", "leader");
@@ -227,6 +278,8 @@ fn provoked(reason: Reason) -> Vec<Row> {
             rows[1] = change(rows[1].clone(), |s| (s.commit, s.applied) = (5000, 5000));
             rows
         }
+        Reason::LinkStopped => linked("stopped", "idle"),
+        Reason::LinkDown => linked("trusted", "down"),
         Reason::Flapping => third(&|s| s.elections.changes_15m = 4),
         Reason::ClockSkew => {
             let mut rows = third(&|_| {});

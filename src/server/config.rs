@@ -41,8 +41,13 @@ pub struct ServerConfig {
     pub admin_listen: Option<SocketAddr>,
     /// This server's keys; `None`: connections are plain, and prove nothing.
     pub keys: Option<Arc<Identity>>,
-    /// UDP port on which clients ask who leads; `None`: nobody is answered.
+    /// UDP port on which clients and other clusters ask who leads, and this one asks for others;
+    /// `None`: nobody is answered or asked.
     pub discovery_port: Option<u16>,
+    /// `host:port` of servers of other clusters, where the network does not tell.
+    pub links: Vec<String>,
+    /// Other clusters that are heard for the first time are trusted.
+    pub trust_new_links: bool,
     /// The directory of the embedded store.
     pub data: PathBuf,
     /// Where data is kept.

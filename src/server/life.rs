@@ -9,6 +9,7 @@ use super::opening::open;
 use super::password::Passwords;
 use super::pulse::{self, Pulse};
 use super::replica::Replica;
+use super::seek::{self, Seek};
 use super::session::Setup;
 use super::shared::{Shared, cluster_state};
 use super::waiting::Room;
@@ -272,6 +273,12 @@ impl Life {
         tasks.spawn(watchers::cluster(Arc::clone(shared), cluster_now));
         tasks.spawn(watchers::keys(Arc::clone(shared)));
         tasks.spawn(watchers::drained(Arc::clone(shared), drained));
+        let seek = Seek {
+            port: self.config.discovery_port,
+            addresses: self.config.links.clone(),
+            trust_new: self.config.trust_new_links,
+        };
+        tasks.spawn(seek::run(Arc::clone(shared), seek));
         if let Some(port) = self.config.discovery_port {
             tasks.spawn(watchers::discovery(Arc::clone(shared), port));
         }

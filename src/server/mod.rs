@@ -29,6 +29,7 @@ mod pulse;
 mod queries;
 mod ready;
 mod replica;
+mod seek;
 mod session_task;
 mod shared;
 mod status;

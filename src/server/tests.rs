@@ -56,6 +56,8 @@ fn config(own: u8, seat: u8, n: u8, store: Arc<dyn Store>) -> ServerConfig {
         admin_listen: None,
         keys: None,
         discovery_port: None,
+        links: Vec::new(),
+        trust_new_links: false,
         data: std::path::PathBuf::new(),
         store: StoreSpec::Open(store),
         rejoin: false,

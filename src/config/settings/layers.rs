@@ -16,10 +16,12 @@ enum Kind {
     Text,
     /// A text with a unit, or a plain number.
     Amount,
+    /// A list of texts; as one text with commas between.
+    List,
 }
 
 /// Every key, and how it is written; a dot stands for a table.
-const TABLE: [(&str, Kind); 14] = [
+const TABLE: [(&str, Kind); 16] = [
     ("node", Kind::Number),
     ("nodes", Kind::Text),
     ("data", Kind::Text),
@@ -28,6 +30,8 @@ const TABLE: [(&str, Kind); 14] = [
     ("keys", Kind::Text),
     ("insecure_plain", Kind::Switch),
     ("admin", Kind::Text),
+    ("links", Kind::List),
+    ("trust_new_links", Kind::Switch),
     ("shutdown_grace", Kind::Amount),
     ("snapshot_log_bytes", Kind::Amount),
     ("log.level", Kind::Text),
@@ -242,6 +246,10 @@ fn scalar(value: &DeValue<'_>, kind: Kind) -> Option<String> {
         (DeValue::Integer(number), Kind::Number | Kind::Amount) => {
             u64::from_str_radix(number.as_str(), number.radix()).ok().map(|n| n.to_string())
         }
+        (DeValue::Array(list), Kind::List) => {
+            let texts = list.iter().map(|item| item.get_ref().as_str().map(str::to_owned));
+            texts.collect::<Option<Vec<_>>>().map(|texts| texts.join(","))
+        }
         _ => None,
     }
 }
@@ -251,6 +259,7 @@ fn example(kind: Kind) -> &'static str {
         Kind::Number => "a whole number without quotes",
         Kind::Switch => "true or false",
         Kind::Text => "a text in quotes",
+        Kind::List => "a list of texts in quotes, such as [\"a\", \"b\"]",
         Kind::Amount => "a text with a unit in quotes, or a whole number",
     }
 }

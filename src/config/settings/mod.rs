@@ -151,6 +151,10 @@ pub struct Settings {
     pub insecure_plain: Given<bool>,
     /// Where to listen for probes; `Some` of a value `None`: nowhere.
     pub admin: Option<Given<Option<SocketAddr>>>,
+    /// `host:port` of servers of other clusters; at most [`limits::LINKS`].
+    pub links: Given<Vec<String>>,
+    /// Other clusters that are heard for the first time are trusted.
+    pub trust_new_links: Given<bool>,
     /// An orderly end takes at most this long.
     pub shutdown_grace: Given<Duration>,
     /// Log bytes since the last snapshot that bring the next one.
@@ -224,6 +228,10 @@ fn read(layers: &mut Layers, sources: &Sources) -> Settings {
             .take("insecure_plain", switch)
             .unwrap_or_else(|| Given::default_of(false)),
         admin: layers.take("admin", admin),
+        links: layers.take("links", links).unwrap_or_else(|| Given::default_of(Vec::new())),
+        trust_new_links: layers
+            .take("trust_new_links", switch)
+            .unwrap_or_else(|| Given::default_of(false)),
         shutdown_grace: layers
             .take("shutdown_grace", units::duration)
             .unwrap_or_else(|| Given::default_of(limits::SHUTDOWN_GRACE)),
@@ -309,6 +317,23 @@ fn admin(text: &str) -> Result<Option<SocketAddr>, String> {
     }
 }
 
+fn links(text: &str) -> Result<Vec<String>, String> {
+    let all = text.split(',').map(str::trim).filter(|address| !address.is_empty());
+    let all: Vec<String> = all.map(str::to_owned).collect();
+    let is_address = |text: &str| {
+        let parts = text.rsplit_once(':').filter(|(host, _)| !host.is_empty());
+        parts.is_some_and(|(_, port)| port.parse::<u16>().is_ok_and(|port| port > 0))
+    };
+    if let Some(wrong) = all.iter().find(|address| !is_address(address)) {
+        let text = "a server of another cluster is written HOST:PORT, with its port for clients";
+        return Err(format!("{wrong:?}: {text}"));
+    }
+    match all.len() {
+        0..=limits::LINKS => Ok(all),
+        many => Err(format!("{many} addresses are too many; write at most {}", limits::LINKS)),
+    }
+}
+
 fn format(text: &str) -> Result<LogFormat, String> {
     match text {
         "auto" => Ok(LogFormat::Auto),
@@ -326,6 +351,7 @@ pub fn check(key: &str, text: &str) -> Result<(), String> {
     match key {
         "node" => seat(text).map(drop),
         "admin" => admin(text).map(drop),
+        "links" => links(text).map(drop),
         "shutdown_grace" => units::duration(text).map(drop),
         "snapshot_log_bytes" => units::size(text).map(drop),
         "log.level" => level::check(text),

@@ -22,7 +22,7 @@ fn complaints(sources: &Sources) -> Vec<String> {
 }
 
 /// A valid value of every key in the file, the environment and a flag, all different.
-const VALUES: [(&str, [&str; 3]); 14] = [
+const VALUES: [(&str, [&str; 3]); 16] = [
     ("node", ["1", "2", "3"]),
     ("nodes", ["\"/a\"", "/b", "/c"]),
     ("data", ["\"/a\"", "/b", "/c"]),
@@ -31,6 +31,8 @@ const VALUES: [(&str, [&str; 3]); 14] = [
     ("keys", ["\"/a\"", "/b", "/c"]),
     ("insecure_plain", ["true", "false", "true"]),
     ("admin", ["\"127.0.0.1:1\"", "127.0.0.1:2", "off"]),
+    ("links", ["[\"a:1\", \"b.c:2\"]", "b:2", "c:3,d:4"]),
+    ("trust_new_links", ["true", "false", "true"]),
     ("shutdown_grace", ["\"1s\"", "2m", "3h"]),
     ("snapshot_log_bytes", ["\"1MiB\"", "2KiB", "3"]),
     ("log.level", ["\"warn\"", "debug", "rustchat=trace"]),
@@ -59,6 +61,8 @@ fn value(settings: &Settings, key: &str) -> (String, Origin) {
         "admin" => of(settings.admin.as_ref().unwrap(), |address| {
             address.map_or("off".to_owned(), |address| address.to_string())
         }),
+        "links" => of(&settings.links, |links| links.join(",")),
+        "trust_new_links" => of(&settings.trust_new_links, |on| on.to_string()),
         "shutdown_grace" => of(&settings.shutdown_grace, units::show_duration),
         "snapshot_log_bytes" => of(&settings.snapshot_log_bytes, units::show_size),
         "log.level" => of(&settings.log.level, |level| level),
@@ -82,7 +86,7 @@ fn flags_win_over_the_environment_over_the_file_over_the_default() {
         let at = Origin::Line { file: file.path().display().to_string(), line: 3 };
         let mut sources = sources(Some(&file), &[]);
         let says = |sources: &Sources| value(&sources.load().unwrap(), key);
-        assert_eq!(says(&sources), (in_file.trim_matches('"').to_owned(), at), "{key}");
+        assert_eq!(says(&sources), (in_file.replace(['"', '[', ']', ' '], ""), at), "{key}");
         sources.environment = vec![(name.clone(), in_env.to_owned())];
         assert_eq!(says(&sources), (in_env.to_owned(), Origin::Variable(name)), "{key}");
         sources.flags = vec![(key, in_flag.to_owned())];

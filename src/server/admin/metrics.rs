@@ -4,6 +4,7 @@
 use super::desk::Desk;
 use crate::limits;
 use crate::raft::NodeStatus;
+use crate::report::links::{self, State};
 use crate::report::reason::Reason;
 use crate::wire::statement::Status;
 use metrics::{counter, gauge};
@@ -113,6 +114,7 @@ fn of_statement(s: &Status) {
     gauge!("rustchat_raft_snapshot_index").set(float(s.snapshot_index));
     gauge!("rustchat_raft_log_bytes").set(float(s.load.log_bytes));
     of_peers(s);
+    of_links(s);
     rise("rustchat_raft_leader_changes_seen_total", None, s.elections.changes);
     rise("rustchat_raft_elections_won_total", None, s.elections.won);
     rise("rustchat_raft_leaderless_seconds_total", None, s.elections.leaderless_total_ms / 1000);
@@ -162,6 +164,33 @@ fn of_peers(s: &Status) {
     }
 }
 
+/// The links to other clusters that are trusted. The leader alone pulls: on other servers a link is
+/// not up.
+fn of_links(s: &Status) {
+    static KNOWN: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let all = links::of_node(s);
+    let trusted = || all.iter().filter(|link| link.is_open());
+    known.extend(trusted().map(|link| link.name().to_owned()));
+    // A series stays for ever: of one that is not trusted any more there is nothing to say.
+    for name in known.iter().filter(|name| trusted().all(|link| link.name() != name.as_str())) {
+        gauge!("rustchat_link_up", "cluster" => name.clone()).set(f64::NAN);
+        gauge!("rustchat_link_stopped", "cluster" => name.clone()).set(f64::NAN);
+        gauge!("rustchat_link_queue_depth", "cluster" => name.clone()).set(f64::NAN);
+    }
+    for link in trusted() {
+        let name = || link.name().to_owned();
+        let (up, stopped) = (link.state == State::Up, link.state == State::Stopped);
+        gauge!("rustchat_link_up", "cluster" => name()).set(flag(up));
+        gauge!("rustchat_link_stopped", "cluster" => name()).set(flag(stopped));
+        if let Some(queued) = link.queued {
+            gauge!("rustchat_link_queue_depth", "cluster" => name()).set(float(queued));
+        }
+        counter!("rustchat_link_turned_down_total", "cluster" => name())
+            .absolute(link.view.turned_down);
+    }
+}
+
 fn of_elections(node: &NodeStatus) {
     for (cause, number) in &node.elections.started {
         rise("rustchat_raft_elections_started_total", Some(("cause", cause.code())), *number);
@@ -194,6 +223,9 @@ fn describe() {
         ("rustchat_raft_peer_match_index", "On the leader: what that server is known to hold"),
         ("rustchat_raft_peer_last_contact_seconds", "Since that server was heard"),
         ("rustchat_raft_peer_rtt_seconds", "The last round trip to that server"),
+        ("rustchat_link_up", "On the leader: whether that cluster's messages are pulled"),
+        ("rustchat_link_stopped", "Whether nothing is taken until an operator says so"),
+        ("rustchat_link_queue_depth", "What that cluster has not taken, as it told this server"),
         ("rustchat_storage_up", "Whether its store answers"),
         ("rustchat_storage_fsync_pending_seconds", "How long a sync under way has taken"),
         ("rustchat_storage_disk_free_bytes", "Free where its data is"),
@@ -212,6 +244,7 @@ fn describe() {
         ("rustchat_raft_elections_won_total", "Elections that it won"),
         ("rustchat_raft_prevotes_rejected_total", "Pre-votes that were refused to it, by reason"),
         ("rustchat_raft_leaderless_seconds_total", "Time without a leader"),
+        ("rustchat_link_turned_down_total", "Its messages and marks that broke a rule"),
         ("rustchat_storage_fsyncs_total", "Times that it synced its log"),
         ("rustchat_messages_accepted_total", "Messages of its clients that were committed"),
         ("rustchat_messages_delivered_total", "Messages pushed to its clients"),

@@ -6,6 +6,7 @@ use super::model::State;
 use super::update::Model;
 use crate::report::Row;
 use crate::report::judge::{DOWN, Verdict};
+use crate::report::links::{State as Standing, links};
 use crate::report::reason::Reason;
 use crate::report::story;
 use crate::ui::cells;
@@ -223,6 +224,10 @@ fn degraded(state: &State) -> String {
         if !codes.is_empty() {
             parts.push(format!("{} {}", row.name(), codes.join(" ")));
         }
+    }
+    let links = links(&state.rows).into_iter();
+    for link in links.filter(|link| link.is_down() || link.state == Standing::Stopped) {
+        parts.push(format!("link {} {}", link.name(), link.state.word()));
     }
     let advice = judgement.reasons.first().map(|worst| worst.advice()).unwrap_or_default();
     if parts.is_empty() { advice.to_owned() } else { format!("{} ({advice})", parts.join("; ")) }

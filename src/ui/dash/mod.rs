@@ -12,6 +12,7 @@ mod figures;
 mod head;
 mod history;
 mod keys;
+mod links;
 mod panes;
 mod player;
 mod run;

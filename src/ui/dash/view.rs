@@ -5,7 +5,7 @@ use super::choice::View;
 use super::figures::{Line, one};
 use super::keys::{KEYS, is_useful};
 use super::update::Model;
-use super::{admin, head, panes, table, views};
+use super::{admin, head, links, panes, table, views};
 use crate::ui::theme::{Role, Theme};
 use crate::ui::{cells, paint};
 use ratatui::Frame;
@@ -39,6 +39,7 @@ pub fn plain(model: &Model, width: usize) -> String {
     let mut lines = head::lines(model, width);
     lines.push(Line::new());
     lines.extend(table::lines(model, width));
+    lines.extend(links::panel(model.shown(), width));
     lines.push(Line::new());
     // One look has no curves.
     if model.shown().history.seconds.len() > 1 {
@@ -80,7 +81,7 @@ fn body(model: &Model, width: usize, room: usize) -> Vec<Line> {
     let mut lines = match choice.view {
         View::Timeline => panes::timeline(model, width, room),
         View::Matrix => views::matrix(state),
-        View::Links => views::links(),
+        View::Links => links::all(state, width),
         View::Sessions => views::sessions(state),
         View::Nodes => nodes(model, width, room),
     };
@@ -100,6 +101,10 @@ fn nodes(model: &Model, width: usize, room: usize) -> Vec<Line> {
         lines.push(Line::new());
         lines.extend(place.map_or_else(Vec::new, |place| views::detail(state, place)));
         return lines;
+    }
+    let panel = links::panel(state, width);
+    if lines.len() + panel.len() + TIMELINE <= room {
+        lines.extend(panel);
     }
     let mut rest = room - lines.len();
     let mut below = Vec::new();

@@ -1,4 +1,4 @@
-//! The views beside the nodes: who hears whom, links, sessions; and the details of one node. It
+//! The views beside the nodes: who hears whom, sessions; and the details of one node. It
 //! must not know keys.
 
 use super::figures::{Line, UNKNOWN, age, bytes, count, micros, one, pad, signed};
@@ -102,12 +102,6 @@ fn one_way(state: &State, seats: &[u32]) -> Vec<Line> {
         }
     }
     lines
-}
-
-/// Links to other clusters.
-#[must_use]
-pub fn links() -> Vec<Line> {
-    vec![one(" LINKS", Role::Title), one(" No link to another cluster is configured.", Role::Dim)]
 }
 
 /// Clients and messages, in numbers alone.

@@ -3,7 +3,7 @@
 
 mod leaders;
 mod members;
-mod probes;
+pub mod probes;
 mod rolling;
 
 use crate::harness::Cluster;
@@ -12,7 +12,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 /// The code and the body of `GET path`.
-fn get(address: SocketAddr, path: &str) -> std::io::Result<(u16, String)> {
+pub fn get(address: SocketAddr, path: &str) -> std::io::Result<(u16, String)> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
     write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;

@@ -215,7 +215,7 @@ fn views_details_and_every_event() {
     type_in(&mut model, "3");
     shows(&model, &["Who hears whom", "X 2.0s", "0.4ms", "dash"]);
     type_in(&mut model, "4");
-    shows(&model, &["No link to another cluster is configured"]);
+    shows(&model, &["No other cluster was heard"]);
     type_in(&mut model, "5");
     shows(&model, &["SESSIONS", "ACCEPTED", "all", "425"]);
 }

@@ -1,6 +1,7 @@
 //! The operator's screen over answers written by hand: a cluster of three, minute by minute.
 
 mod keys;
+mod links;
 mod rows;
 mod screens;
 mod tapes;
