@@ -37,8 +37,8 @@ fn trust(of: &Cluster, other: &Cluster) {
     of.done(&["link", "trust", &at, "--fingerprint", &key]);
 }
 
-fn linked(west_servers: u32) -> (Cluster, Cluster) {
-    let (west, east) = (named("west", west_servers), named("east", 1));
+fn linked(west_servers: u32, east_servers: u32) -> (Cluster, Cluster) {
+    let (west, east) = (named("west", west_servers), named("east", east_servers));
     trust(&west, &east);
     trust(&east, &west);
     wait_until(SOON, "the links are up", || {
@@ -55,7 +55,7 @@ fn at(person: &Person, server: std::net::SocketAddr) -> Person {
 
 #[test]
 fn a_guest_goes_on_where_they_were_and_goes_on_at_home_afterwards() {
-    let (west, east) = linked(1);
+    let (west, east) = linked(1, 1);
     let (alice, bob) = (east.person("alice"), east.person("bob"));
     alice.register();
     bob.register();
@@ -85,7 +85,7 @@ fn a_guest_goes_on_where_they_were_and_goes_on_at_home_afterwards() {
 
 #[test]
 fn who_was_never_at_home_is_told_to_go_there_first() {
-    let (west, east) = linked(1);
+    let (west, east) = linked(1, 1);
     let bob = east.person("bob");
     bob.register();
     let guest = at(&east.person("bob").elsewhere("other"), west.address(1));
@@ -127,7 +127,7 @@ fn quit(mut terminal: Terminal) {
 
 #[test]
 fn while_home_is_away_what_is_written_waits_and_the_screen_says_so() {
-    let (west, mut east) = linked(1);
+    let (west, mut east) = linked(1, 1);
     let (alice, bob) = (east.person("alice"), east.person("bob"));
     alice.register();
     bob.register();
@@ -163,7 +163,7 @@ fn while_home_is_away_what_is_written_waits_and_the_screen_says_so() {
 
 #[test]
 fn a_guest_goes_to_another_server_when_theirs_dies() {
-    let (mut west, east) = linked(3);
+    let (mut west, east) = linked(3, 1);
     let (alice, bob) = (east.person("alice"), east.person("bob"));
     alice.register();
     bob.register();
@@ -184,8 +184,43 @@ fn a_guest_goes_to_another_server_when_theirs_dies() {
 }
 
 #[test]
+fn a_guest_comes_home_to_another_server_when_the_one_there_dies() {
+    let (west, mut east) = linked(1, 3);
+    let (alice, bob) = (east.person("alice"), east.person("bob"));
+    alice.register();
+    bob.register();
+    let tail = at(&bob, west.address(1)).tail();
+    alice.send("bob", &["one"]);
+    tail.wait_for(1, SOON);
+    // West was told the address of this one.
+    east.kill(1);
+    east.leader_among(&[2, 3]);
+    alice.send("bob", &["two"]);
+    let said: Vec<_> = tail.wait_for(2, 2 * SOON).into_iter().map(|said| said.text).collect();
+    assert_eq!(said, ["one", "two"]);
+}
+
+#[test]
+fn a_script_waits_for_home_and_says_why() {
+    let (west, mut east) = linked(1, 1);
+    let (alice, bob) = (east.person("alice"), east.person("bob"));
+    alice.register();
+    bob.register();
+    east.kill_all();
+    let sending = at(&bob, west.address(1)).start_sending("alice", &["at last".to_owned()]);
+    let log = || std::fs::read_to_string(bob.home().join("send.log")).unwrap();
+    wait_until(SOON, "it says why it waits", || {
+        log().contains("east cannot be reached through west").then_some(())
+    });
+    east.start_all();
+    assert_eq!(sending.ended(SOON)[0].text, "at last");
+    assert!(log().contains("rustchat: east via west n1"), "{}", log());
+    assert_eq!(alice.tail().wait_for(1, SOON)[0].text, "at last");
+}
+
+#[test]
 fn a_device_that_is_revoked_at_home_is_out_where_it_is_a_guest() {
-    let (west, east) = linked(1);
+    let (west, east) = linked(1, 1);
     let bob = east.person("bob");
     bob.register();
     let guest = at(&bob, west.address(1));
@@ -225,7 +260,7 @@ fn finds(all: &[u8], part: &[u8]) -> bool {
 
 #[test]
 fn whoever_carries_a_guest_sees_no_secret_and_no_word_and_cannot_speak_for_them() {
-    let (west, east) = linked(1);
+    let (west, east) = linked(1, 1);
     let (alice, bob) = (east.person("alice"), east.person("bob"));
     alice.register();
     bob.register();

@@ -103,7 +103,6 @@ fn a_hello_that_does_not_fit_is_refused() {
         (Hello { min: 2, max: 3, ..hello(1) }, Refusal::Version),
         (Hello { cluster: Some(ClusterId([8; 16])), ..hello(1) }, Refusal::WrongCluster),
         (Hello { device: None, ..hello(1) }, Refusal::Protocol),
-        (Hello { purpose: Purpose::Link, ..hello(1) }, Refusal::Protocol),
     ];
     for (hello, wanted) in cases {
         let outputs = said(&mut session(&server), ClientMsg::Hello(hello.clone()));

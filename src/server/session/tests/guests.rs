@@ -130,6 +130,10 @@ fn a_guest_is_placed_like_anybody_and_then_handed_over() {
         session.on_answer(Answer::Place(place, address), Instant::now());
         session.outputs()
     };
+    // Another cluster comes to any server, guests to one that has room.
+    let mut link = session(&server);
+    let outputs = said(&mut link, ClientMsg::Hello(Hello { purpose: Purpose::Link, ..hello(1) }));
+    assert!(matches!(outputs[1], Output::HandOver { to: Other::Cluster, .. }), "{outputs:?}");
     // Even while nobody leads here: home may be well.
     for place in [Place::Here, Place::Nowhere] {
         let outputs = placed(place, None);

@@ -291,9 +291,7 @@ fn a_guest_whose_home_is_away_sees_what_works_and_what_does_not() {
             parts.filter(|part| part.contains("what is here can be read")).count()
         };
         assert_eq!(told(&b), 1);
-        let screen = b.screen();
-        assert!(screen.contains("east cannot be reached through west: what"), "{screen}");
-        assert!(screen.contains("what was said before"), "{screen}");
+        assert!(b.screen().contains("what was said before"), "{}", b.screen());
         b.queue(1, 1, "a");
         let one = "east cannot be reached through west: 1 queued; it is sent when it answers";
         assert!(status(&b).0.contains(one), "{}", status(&b).0);
