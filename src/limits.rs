@@ -107,6 +107,18 @@ pub const LINK_RETRY: Duration = Duration::from_millis(200);
 pub const LINK_RETRY_MAX: Duration = Duration::from_secs(5);
 /// Bytes a second that another cluster may take on one connection.
 pub const LINK_BYTES_PER_SECOND: f64 = 32.0 * 1024.0 * 1024.0;
+/// Devices of one other cluster's users that are guests at one server, and devices of this one's
+/// that another cluster carries to one server.
+pub const GUESTS_PER_LINK: usize = 1024;
+/// The same of one user.
+pub const GUESTS_PER_USER: usize = 16;
+/// Bytes that are held for a guest on their way home, and as many on their way back; beside them
+/// is what the two connections buffer.
+pub const CARRY_STEP: usize = 16 * 1024;
+/// What a cluster says of a device, for other clusters, holds for this time.
+pub const CERTIFICATE_TIME: Duration = Duration::from_secs(30 * 86_400);
+/// A device asks for another certificate when its own holds for less than this.
+pub const CERTIFICATE_RENEW: Duration = Duration::from_secs(23 * 86_400);
 /// Largest frame that one cluster sends another, in bytes: a page, of which one export may be
 /// larger.
 pub const FRAME_LINK: usize = 1024 * 1024;

@@ -104,7 +104,7 @@ pub struct ServeArgs {
 /// How a client finds its cluster and who it is.
 #[derive(Clone, Debug, Args)]
 pub struct ConnectArgs {
-    /// Who you are
+    /// Who you are, and where you are registered: at another cluster you are its guest
     #[arg(long, value_name = "NAME[@CLUSTER]")]
     pub user: String,
     /// A server to ask instead of the local network (may be repeated)

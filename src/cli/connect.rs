@@ -55,7 +55,8 @@ fn finding(args: &ConnectArgs, home: Option<String>) -> Result<Finding, Failure>
     let security = Security { trust_new: args.trust_new, ..args.trust.security() };
     Ok(Finding {
         servers: args.server.clone(),
-        cluster: args.cluster.clone().or(home),
+        cluster: args.cluster.clone(),
+        home,
         discovery_port: args.discovery,
         ask: vec![],
         security,

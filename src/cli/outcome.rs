@@ -91,6 +91,7 @@ impl From<crate::client::ClientError> for Failure {
         use crate::client::ClientError as E;
         let kind = match &error {
             E::Refused(_) | E::PasswordNeeded => Kind::Auth,
+            E::NoCertificate { .. } | E::NoGuest { .. } | E::GoHome { .. } => Kind::Auth,
             E::NewCluster { .. } | E::KeyChanged { .. } | E::NoKey { .. } => Kind::Auth,
             E::ChooseCluster(_) | E::ChooseKey { .. } => Kind::Usage,
             E::State(_) => Kind::Io,

@@ -67,7 +67,8 @@ impl Talk {
         let mut complained = None;
         while let Some(event) = events.recv().await {
             match &event {
-                ClientEvent::Connection(Connection::Ready { user, .. }) => {
+                ClientEvent::Connection(ready @ Connection::Ready { user, .. }) => {
+                    complain(ready, &mut complained);
                     let (me, conversations) = (*user, BTreeMap::new());
                     // Not before: a restored cluster may have made other numbers of them.
                     let earlier = client.last_number();
@@ -171,7 +172,25 @@ impl Talk {
 /// Says once what keeps the client from its servers.
 fn complain(connection: &Connection, complained: &mut Option<String>) {
     match connection {
-        Connection::Ready { .. } => *complained = None,
+        Connection::Ready { cluster, via, .. } => {
+            *complained = None;
+            if let Some(via) = via {
+                let (home, by) = (printable(cluster), printable(&via.cluster));
+                let seat = via.seat;
+                // Where standard error is gone, there is nobody left to tell.
+                drop(writeln!(io::stderr().lock(), "rustchat: {home} via {by} n{seat}"));
+            }
+        }
+        Connection::Away { home, via, .. } if complained.is_none() => {
+            let (home, via) = (printable(home), printable(via));
+            let text = format!(
+                "rustchat: {home} cannot be reached through {via}; what waits here is sent when it \
+                 answers"
+            );
+            // Where standard error is gone, there is nobody left to tell.
+            drop(writeln!(io::stderr().lock(), "{text}"));
+            *complained = Some(text);
+        }
         Connection::Waiting { why, .. } if complained.is_none() => {
             let text = format!("rustchat: {}; trying again", printable(why));
             // Where standard error is gone, there is nobody left to tell.

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! <state>/<user>/known.json         the cluster used last, and its servers
-//! <state>/<user>/devices/<n>/       lock  device.json  token  key  outbox  have.json
+//! <state>/<user>/devices/<n>/       lock  device.json  token  key  certificate  outbox  have.json
 //! ```
 
 use super::ClientError;
@@ -12,6 +12,8 @@ use super::key::DeviceKey;
 use super::outbox::Outbox;
 use crate::chat::ids::{ClusterId, ConversationId, DeviceId};
 use crate::limits;
+use crate::wire::client::{decode_server, encode_server};
+use crate::wire::message::{DeviceCertificate, ServerMsg};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -32,6 +34,8 @@ pub struct Device {
     pub token: Option<Bytes>,
     /// Its key pair; none where one could not be made.
     pub key: Option<DeviceKey>,
+    /// What its cluster says of it, for other clusters.
+    pub certificate: Option<DeviceCertificate>,
     /// Highest seq that was printed, per conversation.
     pub have: BTreeMap<ConversationId, u64>,
     place: Option<Place>,
@@ -94,6 +98,7 @@ impl Device {
             generation: None,
             token: None,
             key: DeviceKey::generate().ok(),
+            certificate: None,
             have: BTreeMap::new(),
             place: None,
             doomed: false,
@@ -126,7 +131,10 @@ impl Device {
             if found.1.pending() > 0 {
                 return Ok(found);
             }
-            free = free.or(Some(found));
+            // Of a cluster that is named, one that it knows.
+            let known = |device: &Self| device.cluster.is_some();
+            let better = cluster.is_some() && known(&found.0);
+            free = free.filter(|free| !better || known(&free.0)).or(Some(found));
             if new {
                 break;
             }
@@ -158,6 +166,7 @@ impl Device {
             cluster: identity.and_then(|i| ClusterId::parse(&i.cluster?)),
             token: read_token(&dir.join("token"))?,
             key: Some(read_key(&dir.join("key"))?),
+            certificate: read(&dir.join("certificate"))?.and_then(parse_certificate),
             have: read_have(&dir.join("have.json"))?,
             place: Some(Place { dir: dir.to_path_buf(), lock }),
             doomed: false,
@@ -193,6 +202,7 @@ impl Device {
     pub fn renew(&mut self) -> io::Result<()> {
         self.id = random();
         self.renew_key()?;
+        self.certificate = None;
         self.cluster = None;
         self.generation = None;
         self.set_token(None)?;
@@ -223,6 +233,35 @@ impl Device {
             }
         }
         self.token = token;
+        Ok(())
+    }
+
+    /// What its cluster says of it, where that is of this device as it is now.
+    #[must_use]
+    pub fn valid_certificate(&self) -> Option<&DeviceCertificate> {
+        let key = self.key.as_ref().map(DeviceKey::public);
+        self.certificate.as_ref().filter(|said| {
+            Some(said.cluster) == self.cluster && said.device == self.id && Some(said.key) == key
+        })
+    }
+
+    /// True for one that outlives the process.
+    #[must_use]
+    pub const fn is_kept(&self) -> bool {
+        self.place.is_some()
+    }
+
+    /// Keeps what its cluster says of it.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn set_certificate(&mut self, certificate: DeviceCertificate) -> io::Result<()> {
+        if let Some(place) = &self.place {
+            let said = ServerMsg::Certified { request: 0, certificate: certificate.clone() };
+            let file = place.dir.join("certificate");
+            replace(&file, &encode_server(&said), Keep::Written)?;
+        }
+        self.certificate = Some(certificate);
         Ok(())
     }
 
@@ -355,6 +394,14 @@ fn read_key(path: &Path) -> io::Result<DeviceKey> {
     let key = DeviceKey::generate()?;
     replace(path, key.kept(), Keep::Synced)?;
     Ok(key)
+}
+
+/// One that cannot be read counts as missing.
+fn parse_certificate(bytes: Vec<u8>) -> Option<DeviceCertificate> {
+    match decode_server(bytes.into()).ok()? {
+        ServerMsg::Certified { certificate, .. } => Some(certificate),
+        _ => None,
+    }
 }
 
 fn read_have(path: &Path) -> io::Result<BTreeMap<ConversationId, u64>> {

@@ -66,6 +66,7 @@ impl Session {
         self.generation = welcome.generation;
         self.seat = welcome.seat;
         self.challenge = welcome.challenge;
+        self.features = welcome.features;
         let known = Known {
             cluster: welcome.cluster,
             name: welcome.cluster_name,
@@ -117,6 +118,9 @@ impl Session {
                 let signature = own.key.as_ref().map(sign).unwrap_or_default();
                 ClientMsg::Token { name: account.name.clone(), token: token.clone(), signature }
             }
+            (None, _) if self.via.is_some() => {
+                return self.fail(ClientError::GoHome { home: self.cluster_name.clone() });
+            }
             (None, Some(password)) if account.register => {
                 ClientMsg::Register(credentials(password))
             }
@@ -146,6 +150,12 @@ impl Session {
     fn on_turned_down(&mut self, refusal: Refusal, text: String) {
         let used_token = self.identity.token.is_some();
         match refusal {
+            // A password is typed at home alone.
+            Refusal::UnknownDevice | Refusal::BadCredentials if self.via.is_some() => {
+                self.identity.token = None;
+                self.out.push_back(Output::Token(None));
+                self.fail(ClientError::GoHome { home: self.cluster_name.clone() });
+            }
             Refusal::UnknownDevice | Refusal::BadCredentials if used_token => {
                 self.identity.token = None;
                 self.out.push_back(Output::Token(None));

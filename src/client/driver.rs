@@ -12,7 +12,6 @@ use super::requests::Answer;
 use super::security::Security;
 use super::session::{self, Identity, Output, Session};
 use super::{ClientConfig, ClientError, ClientEvent, Connection};
-use crate::chat::ids::ClusterId;
 use crate::tls::{Changed, Fingerprint};
 use crate::wire::client::{decode_server, encode_client};
 use crate::wire::conn::ConnError;
@@ -27,6 +26,8 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
+
+mod visits;
 
 /// Frames taken from what has arrived before anything else gets its turn.
 const FRAMES_AT_ONCE: usize = 32;
@@ -47,6 +48,8 @@ pub struct Driver {
     security: Security,
     /// The key of the cluster that the connection leads to.
     authority: Option<Fingerprint>,
+    /// The connection leads to another cluster, which shall carry it on.
+    visiting: bool,
     events: Events,
     questions: mpsc::Receiver<Asked>,
     replies: BTreeMap<u64, oneshot::Sender<Result<Answer, ClientError>>>,
@@ -84,6 +87,7 @@ impl Driver {
             shared,
             security: seeker.finding.security,
             authority: None,
+            visiting: false,
             seeker,
             memory: config.state_dir.map(|dir| (dir, user)),
             link: Link::Waiting(Instant::now()),
@@ -183,6 +187,7 @@ impl Driver {
             Step::Waited => self.find(),
             Step::Found(Ok(found)) => {
                 self.security = found.security;
+                self.visiting = found.visit;
                 self.dial(found.server, false);
             }
             Step::Found(Err(Lost::Nobody(why))) => self.wait(None, why),
@@ -195,6 +200,7 @@ impl Driver {
             }
             Step::Dialled { to, placed, conn: Ok(conn) } => self.on_dialled(to, placed, conn),
             Step::Dialled { to, conn: Err(why), .. } => self.on_not_dialled(to, &why),
+            Step::Visited { to, placed, way } => self.on_visited(to, placed, way),
             Step::Frame(Ok(Some(frame))) => self.on_frames(frame),
             Step::Frame(Ok(None)) => self.lost("the server closed the connection".into()),
             Step::Frame(Err(why)) => self.lost(why.to_string()),
@@ -210,9 +216,16 @@ impl Driver {
         self.security = self.security.expecting(conn.authority);
         match conn.authority {
             Some(key) if !self.is_trusted(key, &to) => {
-                self.session.on_hopeless(ClientError::NewCluster { server: to, key });
+                let error = ClientError::NewCluster { server: to, key };
+                // Who was at home does not end because a stranger answers in its stead.
+                match self.visiting && self.session.has_been_live() {
+                    true => self.wait(None, error.to_string()),
+                    false => self.session.on_hopeless(error),
+                }
             }
+            _ if self.visiting => self.visit(to, placed, conn),
             _ => {
+                self.session.comes_by(None);
                 self.link = Link::Up(Box::new(conn));
                 self.session.on_connected(self.now(), to, placed);
             }
@@ -286,11 +299,19 @@ impl Driver {
                     self.backoff.reset();
                     self.shared.outbox().settle(last)?;
                     self.shared.moved.notify_waiters();
+                    if visits::lacks_certificate(&self.shared.device()) {
+                        self.session.certify(self.now());
+                    }
                 }
                 Output::Token(token) => {
                     self.shared.device().set_token(token).map_err(state_failed)?;
                 }
-                Output::Met { cluster, name } => self.meet(cluster, &name)?,
+                Output::Met { cluster, name } => {
+                    self.seeker.judge(self.session.server(), cluster, &name, self.authority)?;
+                }
+                Output::Certificate(said) => {
+                    self.shared.device().set_certificate(said).map_err(state_failed)?;
+                }
                 Output::Known(known) => self.remember(&known)?,
                 Output::Renew => self.renew()?,
                 Output::Began { restored: backup, began_ms } => {
@@ -310,6 +331,8 @@ impl Driver {
                         drop(reply.send(result));
                     }
                 }
+                // Home serves its guests itself; it names no other way.
+                Output::Redirect(_) if self.visiting => self.lost("sent elsewhere".into()),
                 Output::Redirect(to) => self.dial(address(&to), true),
                 Output::Close { retry_ms, why } => self.wait(retry_ms, why),
                 Output::Failed(why) => return Err(why),
@@ -343,33 +366,17 @@ impl Driver {
         self.wait(None, why);
     }
 
+    fn wait_for(&mut self, retry_ms: u64) {
+        self.link = Link::Waiting(Instant::now() + Duration::from_millis(retry_ms));
+    }
+
     /// Tries again later.
     fn wait(&mut self, retry_ms: Option<u64>, why: String) {
         let wait = self.backoff.next(rand::random());
         let retry_ms = retry_ms.map_or(wait, |ms| ms.max(wait).saturating_add(wait / 4));
-        self.link = Link::Waiting(Instant::now() + Duration::from_millis(retry_ms));
+        self.wait_for(retry_ms);
         tracing::debug!(event = "client.waiting", retry_ms, %why, "lost its server");
         self.events.push(ClientEvent::Connection(Connection::Waiting { retry_ms, why }));
-    }
-
-    /// Whether the server that presents itself has the key of the cluster that it speaks for.
-    fn meet(&self, cluster: ClusterId, name: &str) -> Result<(), ClientError> {
-        let pins = &self.seeker.pins;
-        let given = self.seeker.finding.security.expected;
-        // A person has compared the key: then only the id must not be another cluster's.
-        let compared = given.is_some() && given == self.authority && pins.of(cluster).is_none();
-        let expected = pins.instead_of(cluster, name, self.authority).filter(|_| !compared);
-        match (expected, self.authority) {
-            (None, _) => Ok(()),
-            (Some(expected), Some(found)) => {
-                let server = self.session.server().to_owned();
-                Err(ClientError::KeyChanged { server, expected, found })
-            }
-            (Some(expected), None) => {
-                let name = name.to_owned();
-                Err(ClientError::NoKey { name, expected })
-            }
-        }
     }
 
     /// Keeps what a cluster says about itself.

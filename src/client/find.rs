@@ -37,6 +37,8 @@ pub struct Seeker {
     pub remembered: Vec<String>,
     /// Servers that this process was told of.
     pub learned: Vec<String>,
+    /// The other cluster whose guest the user was last, and its servers.
+    pub away: Option<(ClusterId, Vec<String>)>,
     /// The clusters whose keys are remembered.
     pub pins: Pins,
 }
@@ -48,6 +50,12 @@ pub struct Found {
     pub server: String,
     /// Whom it must prove to be.
     pub security: Security,
+    /// Its cluster.
+    pub cluster: ClusterId,
+    /// What that calls itself.
+    pub name: String,
+    /// It is not the user's own cluster: they would be its guest.
+    pub visit: bool,
 }
 
 /// Why there is no server to connect to.
@@ -81,11 +89,77 @@ pub fn address(server: &ServerAddress) -> String {
 }
 
 impl Seeker {
-    /// The leader.
+    /// The leader: of the user's own cluster where that answers, else of another one where they
+    /// may be a guest. Where the user named a server or a cluster it is that one.
     ///
     /// # Errors
     /// See [`Lost`].
     pub async fn find(self) -> Result<Found, Lost> {
+        let Some(home) = self.finding.home.clone() else { return self.find_one().await };
+        let finding = &self.finding;
+        let elsewhere = finding.cluster.as_ref().is_some_and(|name| *name != home);
+        let named = finding.cluster.is_none() && !finding.servers.is_empty();
+        if named || elsewhere {
+            return self.anywhere().find_one().await.map(|found| self.as_guest(found, &home));
+        }
+        match self.at_home(&home).find_one().await {
+            Err(Lost::Nobody(why)) if finding.servers.is_empty() && finding.cluster.is_none() => {
+                let found = self.anywhere().find_one().await;
+                found.map(|f| self.as_guest(f, &home)).map_err(|_| Lost::Nobody(why))
+            }
+            found => found,
+        }
+    }
+
+    /// The same where nothing but the user's own cluster is meant.
+    fn at_home(&self, home: &str) -> Self {
+        let cluster = Some(home.to_owned());
+        Self { finding: Finding { cluster, ..self.finding.clone() }, ..self.clone() }
+    }
+
+    /// The same where any cluster will do: what is remembered is of the user's own one.
+    fn anywhere(&self) -> Self {
+        let (last, learned) = self.away.clone().unzip();
+        Self {
+            finding: self.finding.clone(),
+            bound: None,
+            last,
+            learned: learned.unwrap_or_default(),
+            pins: self.pins.clone(),
+            ..Self::default()
+        }
+    }
+
+    fn as_guest(&self, found: Found, home: &str) -> Found {
+        let own = Some(found.cluster) == self.bound || found.name == home;
+        Found { visit: !own, ..found }
+    }
+
+    /// Whether a server that presents itself as one of this cluster has its key.
+    ///
+    /// # Errors
+    /// It has another one than is remembered, or none.
+    pub fn judge(
+        &self,
+        server: &str,
+        cluster: ClusterId,
+        name: &str,
+        key: Option<Fingerprint>,
+    ) -> Result<(), ClientError> {
+        let given = self.finding.security.expected;
+        // A person has compared the key: then only the id must not be another cluster's.
+        let compared = given.is_some() && given == key && self.pins.of(cluster).is_none();
+        let expected = self.pins.instead_of(cluster, name, key).filter(|_| !compared);
+        match (expected, key) {
+            (None, _) => Ok(()),
+            (Some(expected), Some(found)) => {
+                Err(ClientError::KeyChanged { server: server.to_owned(), expected, found })
+            }
+            (Some(expected), None) => Err(ClientError::NoKey { name: name.to_owned(), expected }),
+        }
+    }
+
+    async fn find_one(self) -> Result<Found, Lost> {
         if !self.finding.servers.is_empty() {
             let named = self.finding.servers.iter().chain(&self.learned);
             return self.ask_servers(named.cloned().collect()).await;
@@ -125,7 +199,8 @@ impl Seeker {
         let answer = self.choose(&answers)?;
         // The server must be of whoever signed the hint.
         let security = self.security().expecting(answer.signer);
-        Ok(Found { server: address(&answer.leader), security })
+        let (cluster, name) = (answer.cluster, answer.cluster_name.clone());
+        Ok(Found { server: address(&answer.leader), security, cluster, name, visit: false })
     }
 
     /// True if it is signed by the cluster that it speaks for, as far as that is known here.
@@ -258,9 +333,13 @@ impl Seeker {
                 }
             }
         }
-        let leader = best.and_then(|(b, key)| Some((address(&b.leader?), key)));
+        let leader = best.and_then(|(b, key)| {
+            let (server, security) = (address(&b.leader?), security.expecting(key));
+            let (cluster, name) = (b.cluster, b.cluster_name);
+            Some(Found { server, security, cluster, name, visit: false })
+        });
         match (leader, changed) {
-            (Some((server, key)), _) => Ok(Found { server, security: security.expecting(key) }),
+            (Some(found), _) => Ok(found),
             // Where the cluster itself answers too, somebody else at one of its addresses is nothing.
             (None, Some(changed)) if !proved => Err(Lost::Changed(changed)),
             (None, _) => Err(Lost::Nobody(why)),
@@ -349,5 +428,46 @@ mod tests {
         assert_eq!(keys.len(), 2);
         seeker.pins.add(ClusterId([2; 16]), "west", Fingerprint::of_key(&[2; 32])).unwrap();
         assert_eq!(seeker.choose(&all).unwrap().cluster, ClusterId([2; 16]));
+    }
+
+    fn found(seeker: &Seeker, cluster: u8, name: &str) -> Found {
+        let (cluster, security) = (ClusterId([cluster; 16]), Security::default());
+        let found =
+            Found { server: "a:1".into(), security, cluster, name: name.into(), visit: false };
+        seeker.as_guest(found, "east")
+    }
+
+    #[test]
+    fn only_another_cluster_than_ones_own_is_visited() {
+        let seeker = Seeker { bound: Some(ClusterId([2; 16])), ..Seeker::default() };
+        assert!(found(&seeker, 1, "west").visit);
+        assert!(!found(&seeker, 2, "renamed").visit, "by its id");
+        assert!(!found(&seeker, 3, "east").visit, "restored from a backup, by its name");
+    }
+
+    #[test]
+    fn what_is_remembered_of_home_says_nothing_about_where_one_is_a_guest() {
+        let mut seeker = Seeker {
+            bound: Some(ClusterId([2; 16])),
+            last: Some(ClusterId([2; 16])),
+            last_name: "east".into(),
+            remembered: vec!["home:1".into()],
+            learned: vec!["home:2".into()],
+            away: Some((ClusterId([1; 16]), vec!["west:1".into()])),
+            ..Seeker::default()
+        };
+        seeker.finding.home = Some("east".into());
+        let anywhere = seeker.anywhere();
+        assert_eq!((anywhere.bound, anywhere.last), (None, Some(ClusterId([1; 16]))));
+        assert_eq!((anywhere.learned.len(), anywhere.remembered.len()), (1, 0));
+        assert!(anywhere.learned.contains(&"west:1".to_owned()));
+        // Nobody who takes the name of home is believed without its key.
+        seeker.pins.add(ClusterId([2; 16]), "east", Fingerprint::of_key(&[2; 32])).unwrap();
+        assert!(!seeker.anywhere().is_credible(&signed(9, "east", 9)));
+        let judged = seeker.judge("a:1", ClusterId([9; 16]), "east", Some([9; 32].into()));
+        assert!(matches!(judged, Err(ClientError::KeyChanged { .. })), "{judged:?}");
+        let at_home = seeker.at_home("east");
+        assert!(at_home.is_wanted(&signed(2, "east", 2)));
+        assert!(!at_home.is_wanted(&signed(1, "west", 1)));
     }
 }

@@ -105,7 +105,11 @@ impl Client {
     pub fn start(config: ClientConfig) -> Result<(Self, mpsc::Receiver<ClientEvent>), ClientError> {
         let user = config.account.name.clone();
         let (device, outbox) = match &config.state_dir {
-            Some(state) => Device::take(state, &user, config.finding.cluster.as_deref())?,
+            Some(state) => {
+                let finding = &config.finding;
+                let cluster = finding.home.as_deref().or(finding.cluster.as_deref());
+                Device::take(state, &user, cluster)?
+            }
             None => Device::memory(config.device),
         };
         let seeker = seeker(&config, &device)?;
@@ -343,13 +347,16 @@ impl Client {
 fn seeker(config: &ClientConfig, device: &Device) -> Result<Seeker, ClientError> {
     let state = config.state_dir.as_deref();
     let known = state.and_then(|dir| Known::load(dir, &config.account.name)).unwrap_or_default();
+    let at_home = config.finding.home.as_ref().is_none_or(|home| *home == known.name);
     Ok(Seeker {
         finding: config.finding.clone(),
         bound: device.cluster,
         last: ClusterId::parse(&known.cluster),
         last_name: known.name,
-        remembered: known.servers,
+        // Of the cluster used last, which may be another one than the user's own.
+        remembered: known.servers.into_iter().filter(|_| at_home).collect(),
         learned: Vec::new(),
+        away: None,
         pins: Pins::load(state)?,
     })
 }

@@ -63,4 +63,12 @@ impl DeviceKey {
         let text = proof::login(cluster, device, challenge);
         Bytes::copy_from_slice(self.pair.sign(&text).as_ref())
     }
+
+    /// Signs that it comes to a server of `cluster`, which gave this challenge, as a guest from
+    /// `home`.
+    #[must_use]
+    pub fn sign_visit(&self, cluster: ClusterId, challenge: &Challenge, home: ClusterId) -> Bytes {
+        let text = proof::visit(cluster, challenge, home);
+        Bytes::copy_from_slice(self.pair.sign(&text).as_ref())
+    }
 }

@@ -5,6 +5,7 @@
 use super::dial::{self, Conn};
 use super::find::{Found, Lost, Seeker};
 use super::security::Security;
+use super::visit::{NoWay, Pass, Way, visit};
 use crate::wire::conn::ConnError;
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -30,6 +31,15 @@ pub enum Link {
         /// The connection, once it stands.
         conn: BoxFuture<'static, io::Result<Conn>>,
     },
+    /// On the way home by way of another cluster's server.
+    Visiting {
+        /// `host:port`.
+        to: String,
+        /// A redirect led there.
+        placed: bool,
+        /// The way, once it is found.
+        way: BoxFuture<'static, Result<Way, NoWay>>,
+    },
     /// Connected.
     Up(Box<Conn>),
 }
@@ -48,6 +58,15 @@ pub enum Step {
         placed: bool,
         /// What became of it.
         conn: io::Result<Conn>,
+    },
+    /// The way home by way of `to`.
+    Visited {
+        /// `host:port`.
+        to: String,
+        /// A redirect led there.
+        placed: bool,
+        /// What became of it.
+        way: Result<Way, NoWay>,
     },
     /// A frame came; `None` is the end of the stream.
     Frame(Result<Option<Bytes>, ConnError>),
@@ -68,6 +87,12 @@ impl Link {
         Self::Dialling { to, placed, conn }
     }
 
+    /// Starts to ask another cluster's server, to which `conn` leads, for the way home.
+    pub fn visit(to: String, placed: bool, conn: Conn, pass: Pass, seeker: Seeker) -> Self {
+        let way = Box::pin(visit(to.clone(), conn, placed, pass, seeker));
+        Self::Visiting { to, placed, way }
+    }
+
     /// The next thing that happens; `read` says whether frames are wanted. Cancel-safe.
     pub async fn step(&mut self, read: bool) -> Step {
         match self {
@@ -79,6 +104,10 @@ impl Link {
             Self::Dialling { to, placed, conn } => {
                 let (to, placed) = (to.clone(), *placed);
                 Step::Dialled { to, placed, conn: conn.await }
+            }
+            Self::Visiting { to, placed, way } => {
+                let (to, placed) = (to.clone(), *placed);
+                Step::Visited { to, placed, way: way.await }
             }
             Self::Up(conn) => {
                 let Conn { reader, writer, .. } = &mut **conn;

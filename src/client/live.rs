@@ -42,6 +42,7 @@ impl Session {
             | ServerMsg::History { .. }
             | ServerMsg::Devices { .. }
             | ServerMsg::Done { .. }
+            | ServerMsg::Certified { .. }
             | ServerMsg::Refused { .. }) => self.on_answer(now, message),
             _ => {}
         }
@@ -75,6 +76,7 @@ impl Session {
             seat: self.seat,
             cluster: self.cluster_name.clone(),
             user: self.user,
+            via: self.via.clone(),
         }));
     }
 
@@ -196,6 +198,7 @@ impl Session {
                 self.on_runs(now, runs);
                 self.inbox.fetched(now, id, self.inbox.next(id) != before);
             }
+            Some(Reply::Certificate(said)) => self.out.push_back(Output::Certificate(said)),
         }
     }
 }

@@ -24,6 +24,7 @@ mod pulse;
 mod pump;
 mod requests;
 mod sends;
+mod visit;
 
 #[cfg(test)]
 mod tests;
@@ -51,6 +52,9 @@ pub struct Finding {
     pub servers: Vec<String>,
     /// `--cluster`: the one to choose where several answer.
     pub cluster: Option<String>,
+    /// The name of the cluster that registered the user, if that may be another one than the one
+    /// that answers: then they are its guest.
+    pub home: Option<String>,
     /// UDP port of the question.
     pub discovery_port: u16,
     /// Addresses to ask; empty: the broadcast addresses of every interface.
@@ -87,6 +91,15 @@ pub struct ClientConfig {
     pub device: Option<DeviceId>,
 }
 
+/// A server of another cluster, by way of which the user's own one is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Via {
+    /// The other cluster's name.
+    pub cluster: String,
+    /// The server's seat there.
+    pub seat: u32,
+}
+
 /// Where the client stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Connection {
@@ -107,6 +120,17 @@ pub enum Connection {
         cluster: String,
         /// Who the user is.
         user: UserId,
+        /// The other cluster whose guest the user is; its servers carry what is said.
+        via: Option<Via>,
+    },
+    /// A guest of a cluster that cannot reach the user's own now. It tries again.
+    Away {
+        /// The user's cluster.
+        home: String,
+        /// Whose guest they are.
+        via: String,
+        /// Milliseconds until the next try.
+        retry_ms: u64,
     },
     /// Lost its server and tries again.
     Waiting {
@@ -184,6 +208,38 @@ pub enum ClientError {
         name: String,
         /// Its key.
         expected: Fingerprint,
+    },
+    /// Only another cluster answers, and this machine has nothing with which to be its guest.
+    #[error(
+        "{} is not here, and this machine has no free device of {user} that it vouches for: log in \
+         there once with --user {user} --cluster {}; no password is told to another cluster",
+        printable(.home), printable(.home)
+    )]
+    NoCertificate {
+        /// The user.
+        user: String,
+        /// Their cluster.
+        home: String,
+    },
+    /// Another cluster, or the user's own one, does not take this guest: trying again changes
+    /// nothing.
+    #[error("{} takes no guest from {}: {}", printable(.via), printable(.home), printable(.why))]
+    NoGuest {
+        /// The other cluster.
+        via: String,
+        /// The user's.
+        home: String,
+        /// What it says.
+        why: String,
+    },
+    /// The device is not logged in at home any more. Nothing was asked for here.
+    #[error(
+        "this device is not logged in any more: log in at home once, with --cluster {}",
+        printable(.home)
+    )]
+    GoHome {
+        /// The user's cluster.
+        home: String,
     },
     /// The state directory cannot be used.
     #[error("{0}")]

@@ -7,7 +7,9 @@ use super::{ClientError, FoundUser};
 use crate::chat::ids::{ConversationId, DeviceId};
 use crate::chat::message::Run;
 use crate::chat::refusal::Refusal;
-use crate::wire::message::{ChangePassword, ClientMsg, DeviceInfo, Fetch, ServerMsg};
+use crate::wire::message::{
+    ChangePassword, ClientMsg, DeviceCertificate, DeviceInfo, Fetch, ServerMsg,
+};
 use std::collections::{BTreeMap, VecDeque};
 
 /// Questions that are with the server at a time; a server takes no more of one client.
@@ -29,6 +31,8 @@ pub enum Question {
     Revoke(DeviceId),
     /// Another password.
     ChangePassword(NewPassword),
+    /// What the cluster says of this device, for others.
+    Certify,
     /// The messages of a conversation, both seqs included.
     History {
         /// Where.
@@ -79,12 +83,15 @@ pub enum Reply {
     To(u64, Result<Answer, ClientError>),
     /// For the inbox.
     Gap(ConversationId, Vec<Run>),
+    /// For the device.
+    Certificate(DeviceCertificate),
 }
 
 #[derive(Clone, Debug)]
 enum Asker {
     Handle(u64),
     Inbox,
+    Device,
 }
 
 #[derive(Clone, Debug)]
@@ -116,6 +123,16 @@ impl Requests {
         let Missing { conversation, from, to } = missing;
         let question = Question::History { conversation, from, to, current: false };
         self.waiting.push_front((0, Asked { asker: Asker::Inbox, question, runs: Vec::new() }));
+    }
+
+    /// Asks for a certificate, unless that is asked for already.
+    pub fn certify(&mut self) {
+        let asks = |asked: &Asked| matches!(asked.asker, Asker::Device);
+        let mut all = self.waiting.iter().chain(self.in_flight.values());
+        if !all.any(|(_, asked)| asks(asked)) {
+            let (asker, question) = (Asker::Device, Question::Certify);
+            self.waiting.push_back((0, Asked { asker, question, runs: Vec::new() }));
+        }
     }
 
     /// Nobody waits for the answers to `handle` any more.
@@ -184,6 +201,10 @@ impl Requests {
                 let (_, asked) = self.in_flight.remove(&request)?;
                 reply(asked.asker, Ok(Answer::Devices(devices)))
             }
+            ServerMsg::Certified { request, certificate } => {
+                self.in_flight.remove(&request)?;
+                Some(Reply::Certificate(certificate))
+            }
             ServerMsg::Done { request } => {
                 let (_, asked) = self.in_flight.remove(&request)?;
                 reply(asked.asker, Ok(Answer::Done))
@@ -229,7 +250,7 @@ impl Requests {
 fn reply(asker: Asker, result: Result<Answer, ClientError>) -> Option<Reply> {
     match asker {
         Asker::Handle(handle) => Some(Reply::To(handle, result)),
-        Asker::Inbox => None,
+        Asker::Inbox | Asker::Device => None,
     }
 }
 
@@ -237,6 +258,7 @@ fn frame(request: u32, question: &Question) -> ClientMsg {
     match question {
         Question::Lookup(name) => ClientMsg::Lookup { request, name: name.clone() },
         Question::Devices => ClientMsg::Devices { request },
+        Question::Certify => ClientMsg::Certify { request },
         Question::Revoke(device) => ClientMsg::Revoke { request, device: *device },
         Question::ChangePassword(p) => ClientMsg::ChangePassword(ChangePassword {
             request,

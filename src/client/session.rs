@@ -9,11 +9,13 @@ use super::marks::Marks;
 use super::pulse::{Beat, Pulse};
 use super::requests::{Answer, Question, Requests};
 use super::sends::Sends;
-use super::{Account, ClientError, ClientEvent, Outgoing};
+use super::{Account, ClientError, ClientEvent, Outgoing, Via};
 use crate::chat::ids::{ClusterId, ConversationId, DeviceId, Position, UserId};
 use crate::chat::message::Run;
 use crate::limits;
-use crate::wire::message::{Challenge, ClientMsg, Cursor, ServerAddress, ServerMsg};
+use crate::wire::message::{
+    CERTIFIES, Challenge, ClientMsg, Cursor, DeviceCertificate, ServerAddress, ServerMsg,
+};
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -30,6 +32,8 @@ pub enum Output {
     Settle(u64),
     /// Keep the device's token, or forget it.
     Token(Option<Bytes>),
+    /// Keep what the cluster says of the device.
+    Certificate(DeviceCertificate),
     /// A server presents itself: nothing is told to it before its cluster was found to have the
     /// right key.
     Met {
@@ -134,6 +138,10 @@ pub struct Session {
     pub(super) generation: u64,
     /// What the server wants signed.
     pub(super) challenge: Challenge,
+    /// What else it can do: bits.
+    pub(super) features: u64,
+    /// The other cluster that carries what is said.
+    pub(super) via: Option<Via>,
     /// Set until messages flow in another generation, or restored cluster, than before: the
     /// latter is true.
     pub(super) began: Option<bool>,
@@ -172,6 +180,8 @@ impl Session {
             cluster_name: String::new(),
             generation: 0,
             challenge: Challenge::default(),
+            features: 0,
+            via: None,
             began: None,
             news: None,
             user: UserId::default(),
@@ -204,6 +214,12 @@ impl Session {
         self.was_live
     }
 
+    /// The user's name.
+    #[must_use]
+    pub fn user_name(&self) -> &str {
+        &self.identity.account.name
+    }
+
     /// `host:port` of the server.
     #[must_use]
     pub fn server(&self) -> &str {
@@ -225,6 +241,19 @@ impl Session {
     #[must_use]
     pub const fn held_bytes(&self) -> usize {
         self.inbox.held_bytes()
+    }
+
+    /// The next connection is by way of this other cluster; `None`: by way of none.
+    pub fn comes_by(&mut self, via: Option<Via>) {
+        self.via = via;
+    }
+
+    /// Asks for a certificate, where the server gives any.
+    pub fn certify(&mut self, now: u64) {
+        if self.features & CERTIFIES != 0 && self.identity.key.is_some() {
+            self.requests.certify();
+            self.pump(now);
+        }
     }
 
     /// A connection to `server` (`host:port`) stands. `placed`: a redirect led here.

@@ -34,7 +34,8 @@ impl StatusError {
         let error = match self {
             Self::Unreachable(ConnError::Io(error)) => error,
             Self::Unreachable(ConnError::Truncated) => return Cause::Closed,
-            Self::Unreachable(ConnError::Wire(_) | ConnError::Encrypted) | Self::NoStatus(_) => {
+            Self::Unreachable(ConnError::Wire(_) | ConnError::Encrypted | ConnError::Early)
+            | Self::NoStatus(_) => {
                 return Cause::Protocol;
             }
             Self::Busy => return Cause::Busy,

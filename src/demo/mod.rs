@@ -118,6 +118,7 @@ fn client_config(servers: &Servers, user: &str) -> anyhow::Result<ClientConfig> 
         finding: Finding {
             servers: servers.addresses.clone(),
             cluster: None,
+            home: None,
             discovery_port: servers.discovery,
             ask: vec![SocketAddr::from(([127, 255, 255, 255], servers.discovery))],
             security: Security::of(servers.key),

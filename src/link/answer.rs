@@ -24,11 +24,17 @@ const BUSY_MS: u32 = 500;
 
 /// How a conversation with another cluster ends.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one, at the end of a conversation")]
 pub enum End {
     /// It went.
     Over,
-    /// From now on the connection is that of a device of this user, who is of this cluster.
-    Relay(UserId),
+    /// From now on the connection is that of a device of a user here.
+    Relay {
+        /// Whose device it is, as the other cluster says.
+        user: UserId,
+        /// The other cluster, which carries what is said.
+        by: Link,
+    },
 }
 
 /// What it was that the other cluster has proven.
@@ -106,7 +112,7 @@ pub async fn run(
             Ok(LinkAsk::Resolve(name)) => resolve(home, &name),
             Ok(LinkAsk::Relay(user)) if home.is_user(user) => {
                 tell(writer, &LinkAnswer::Relayed).await?;
-                return Ok(End::Relay(user));
+                return Ok(End::Relay { user, by: link });
             }
             Ok(LinkAsk::Relay(_)) => refused(LinkReason::NoSuchUser, "nobody here has this id"),
             Ok(LinkAsk::Hello(_)) => refused(LinkReason::Malformed, "a hello is said once"),

@@ -4,12 +4,15 @@
 
 pub mod answer;
 pub mod board;
+pub mod carry;
 pub mod dial;
+pub mod guests;
 pub mod heard;
 pub mod home;
 pub mod pull;
 pub mod puller;
 pub mod seeker;
+pub mod visit;
 
 pub use board::{Board, Line as LineState, LinkNow};
 pub use home::{Home, Me};

@@ -3,7 +3,6 @@
 
 use super::session_task::{self, Permits};
 use super::shared::Shared;
-use super::strangers::Strangers;
 use crate::limits;
 use crate::tls::{self, Stream};
 use crate::wire::client::encode_server;
@@ -77,7 +76,7 @@ impl Door {
 pub async fn accept(shared: Arc<Shared>, door: Door, tasks: TaskTracker) {
     let sessions = Arc::new(Semaphore::new(limits::SESSIONS));
     let turned_away = Arc::new(Semaphore::new(limits::TURNED_AWAY));
-    let strangers = Strangers::default();
+    let strangers = shared.strangers.clone();
     while let Some((stream, peer)) = shared.stop.run_until_cancelled(door.next()).await {
         let session = Arc::clone(&sessions).try_acquire_owned().ok();
         // Nobody gives way for one who cannot stay.

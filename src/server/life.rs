@@ -21,7 +21,7 @@ use crate::raft::node::Node;
 use crate::raft::types::{EventKind, StopReason};
 use crate::store::Store;
 use crate::tls::{self, Identity};
-use crate::wire::message::{ClusterState, ServerAddress};
+use crate::wire::message::{CERTIFIES, ClusterState, ServerAddress};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -204,6 +204,7 @@ impl Life {
             cluster_name: self.config.cluster_name.clone(),
             seat: self.config.seat,
             servers: addresses(&self.config),
+            features: if self.config.keys.is_some() { CERTIFIES } else { 0 },
             state,
         };
         let setup = Arc::new(setup);
@@ -226,6 +227,9 @@ impl Life {
             cluster,
             draining,
             board: Default::default(),
+            strangers: Default::default(),
+            guests: Default::default(),
+            carried: Default::default(),
             stop: self.stop.child_token(),
         });
         let tasks = TaskTracker::new();

@@ -119,19 +119,33 @@ async fn pull_one(shared: Arc<Shared>, cluster: ClusterId, stop: CancellationTok
     }
 }
 
-/// Talks with another cluster that has connected here.
+/// A device of a user here, which another cluster carries to this server.
+pub struct Carried {
+    /// Whose device the other cluster says it is.
+    pub user: UserId,
+    /// The other cluster.
+    pub by: Link,
+    /// The connection, on which nothing was said for the device yet.
+    pub line: (Reader, Writer),
+}
+
+/// Talks with another cluster that has connected here, until it goes, or until it goes on for
+/// one device alone.
 pub async fn serve(
     shared: &Arc<Shared>,
     (mut reader, mut writer): (Reader, Writer),
     challenge: Challenge,
     known: impl FnOnce(),
-) -> Result<answer::End, ConnError> {
+) -> Result<Option<Carried>, ConnError> {
     reader.set_limit(limits::FRAME_BEFORE_LOGIN);
     let line = (&mut reader, &mut writer);
     let talked = answer::run(&**shared, &shared.board, line, &challenge, known);
     match shared.stop.run_until_cancelled(talked).await {
-        Some(ended) => ended,
-        None => Ok(answer::End::Over),
+        Some(Ok(answer::End::Relay { user, by })) => {
+            Ok(Some(Carried { user, by, line: (reader, writer) }))
+        }
+        Some(Ok(answer::End::Over)) | None => Ok(None),
+        Some(Err(error)) => Err(error),
     }
 }
 

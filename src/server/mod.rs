@@ -34,6 +34,7 @@ mod session_task;
 mod shared;
 mod status;
 mod strangers;
+mod visits;
 mod waiting;
 mod watchers;
 

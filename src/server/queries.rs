@@ -15,12 +15,12 @@ use crate::chat::refusal::Refusal;
 use crate::chat::write::User;
 use crate::limits;
 use crate::store::{Store, StoreError};
-use crate::wire::message::{ChangePassword, Fetch, OutcomeRun, ServerMsg};
-use crate::wire::{WireError, client, stored};
+use crate::wire::message::{ChangePassword, DeviceCertificate, Fetch, OutcomeRun, ServerMsg};
+use crate::wire::{WireError, client, proof, stored};
 use bytes::Bytes;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// A resuming client waits at most this long for its server to catch up.
 const CATCH_UP: Duration = Duration::from_secs(5);
@@ -58,6 +58,9 @@ pub async fn answer(shared: Arc<Shared>, peer: IpAddr, query: Query) -> Answer {
             Answer::Outcomes(outcomes.map_err(failed))
         }
         Query::History(fetch) => Answer::Request(history(&shared, fetch).await),
+        Query::Certify { request, user, device } => {
+            Answer::Request(client::encode_server(&certify(&shared, request, user, device)))
+        }
         Query::Lookup { request, name, user } => {
             let here = |cluster: &UserName| cluster.as_str() == shared.setup.cluster_name;
             Answer::Request(match name.cluster.filter(|cluster| !here(cluster)) {
@@ -77,6 +80,36 @@ fn failed(error: StoreError) -> Trouble {
 
 fn unreadable(error: WireError) -> StoreError {
     StoreError::Corrupt(format!("a value of history is {error}"))
+}
+
+/// What this cluster says of a device, for other clusters.
+fn certify(shared: &Shared, request: u32, user: UserId, device: DeviceId) -> ServerMsg {
+    let refused = |refusal| ServerMsg::Refused { request, refusal, text: String::new() };
+    let (Some(keys), Some((cluster, _))) =
+        (shared.keys.as_ref().map(|keys| keys.keys()), shared.setup.state.identity())
+    else {
+        return refused(Refusal::Protocol);
+    };
+    let key = shared.setup.state.read(|r| {
+        let row = &r.state.device(device)?.row;
+        let own = row.user == user && !row.revoked;
+        own.then(|| row.key.as_ref().try_into().ok()).flatten()
+    });
+    let Some(key) = key else { return refused(Refusal::UnknownDevice) };
+    let until = SystemTime::now() + limits::CERTIFICATE_TIME;
+    let until = until.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let mut certificate = DeviceCertificate {
+        cluster,
+        user,
+        device,
+        key,
+        until_ms: u64::try_from(until.as_millis()).unwrap_or(u64::MAX),
+        seat: shared.setup.seat,
+        signature: Bytes::new(),
+    };
+    let signature = keys.hint.sign(&proof::certificate(&certificate));
+    certificate.signature = Bytes::copy_from_slice(&signature);
+    ServerMsg::Certified { request, certificate }
 }
 
 fn place(shared: &Shared, placed: bool) -> Answer {

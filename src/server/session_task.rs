@@ -2,14 +2,17 @@
 //! What it does is decided in [`super::session`].
 
 use super::hub::{Delivery, Mailbox};
-use super::links;
+use super::links::{self, Carried};
 use super::queries;
-use super::session::{Answer, Output, Session};
+use super::session::{Answer, Other, Output, Session};
 use super::shared::{Shared, cluster_state, lock};
 use super::strangers::{Guest, Out};
+use super::visits::{self, Arrived};
 use crate::chat::command::Command;
 use crate::chat::event::Outcome;
+use crate::chat::ids::UserId;
 use crate::limits;
+use crate::link::visit::distrusted;
 use crate::raft::SubmitError;
 use crate::tls::Stream;
 use crate::wire::conn::{ConnError, Reader, Writer, frames};
@@ -53,8 +56,8 @@ struct Driver {
     permits: Permits,
     closing: bool,
     held: usize,
-    /// What another cluster has to sign, once it turned out to be one.
-    link: Option<Challenge>,
+    /// Who it is that does not chat, and has to sign this.
+    other: Option<(Other, Challenge)>,
     heard: Instant,
     taken: Instant,
     /// Since when so much waits for the client that nothing is read from it.
@@ -63,60 +66,98 @@ struct Driver {
 
 /// Serves a client until it goes or the server stops.
 pub async fn serve(shared: Arc<Shared>, stream: Stream, peer: SocketAddr, permits: Permits) {
-    let Ok((mut reader, writer)) = frames(stream, limits::FRAME_BEFORE_LOGIN) else { return };
-    reader.hurry();
-    let now = Instant::now();
-    let cluster = cluster_state(&shared.status());
-    let driver = Driver {
-        session: Session::new(shared.current_setup(), cluster, rand::random(), now),
-        mailbox: shared.hub.attach(),
-        questions: FuturesUnordered::new(),
-        closing: false,
-        held: 0,
-        link: None,
-        heard: now,
-        taken: now,
-        unread: None,
-        shared,
-        peer,
-        reader,
-        writer,
-        permits,
-    };
-    let ended = match driver.run().await {
-        Ok(Some(cluster)) => cluster.talk().await,
-        Ok(None) => Ok(()),
-        Err(error) => Err(error),
-    };
-    if let Err(error) = ended {
+    if let Err(error) = serve_any(shared, stream, peer, permits).await {
         tracing::debug!(%peer, %error, "a client's connection ended");
     }
 }
 
-/// The client is another cluster.
-struct Cluster {
+async fn serve_any(
     shared: Arc<Shared>,
-    line: (Reader, Writer),
+    stream: Stream,
+    peer: SocketAddr,
     permits: Permits,
-    challenge: Challenge,
-}
-
-impl Cluster {
-    async fn talk(mut self) -> Result<(), ConnError> {
-        let guest = self.permits.before_login.take();
-        links::serve(&self.shared, self.line, self.challenge, || drop(guest)).await.map(drop)
+) -> Result<(), ConnError> {
+    let driver = Driver::new(Arc::clone(&shared), stream, peer, permits, None)?;
+    let Some(Handed { to, challenge, line, mut permits }) = driver.run().await? else {
+        return Ok(());
+    };
+    let Some(stranger) = permits.before_login.take() else { return Ok(()) };
+    match to {
+        Other::Guest => visits::serve(&shared, line, challenge, stranger).await,
+        Other::Cluster => match links::serve(&shared, line, challenge, || drop(stranger)).await? {
+            Some(carried) => serve_carried(shared, carried, peer, permits).await,
+            None => Ok(()),
+        },
     }
 }
 
+/// Serves a device of a user here that has come by way of another cluster.
+async fn serve_carried(
+    shared: Arc<Shared>,
+    carried: Carried,
+    peer: SocketAddr,
+    permits: Permits,
+) -> Result<(), ConnError> {
+    let (user, by) = (carried.user, carried.by.cluster);
+    let Some(arrived) = visits::take_in(&shared, carried, peer).await? else { return Ok(()) };
+    let Arrived { stream, stranger, seat } = arrived;
+    let permits = Permits { before_login: Some(stranger), ..permits };
+    let driver = Driver::new(Arc::clone(&shared), stream, peer, permits, Some(user))?;
+    let served = tokio::select! {
+        served = driver.run() => served.map(drop),
+        () = distrusted(&*shared, by) => Ok(()),
+    };
+    drop(seat);
+    served
+}
+
+/// A connection that is not for a session.
+struct Handed {
+    to: Other,
+    challenge: Challenge,
+    line: (Reader, Writer),
+    permits: Permits,
+}
+
 impl Driver {
-    /// Gives the connection back if the client is another cluster.
-    async fn run(mut self) -> Result<Option<Cluster>, ConnError> {
+    fn new(
+        shared: Arc<Shared>,
+        stream: Stream,
+        peer: SocketAddr,
+        permits: Permits,
+        carried: Option<UserId>,
+    ) -> io::Result<Self> {
+        let (mut reader, writer) = frames(stream, limits::FRAME_BEFORE_LOGIN)?;
+        reader.hurry();
+        let now = Instant::now();
+        let cluster = cluster_state(&shared.status());
+        let session = Session::new(shared.current_setup(), cluster, rand::random(), now);
+        Ok(Self {
+            session: session.carried_for(carried),
+            mailbox: shared.hub.attach(),
+            questions: FuturesUnordered::new(),
+            closing: false,
+            held: 0,
+            other: None,
+            heard: now,
+            taken: now,
+            unread: None,
+            shared,
+            peer,
+            reader,
+            writer,
+            permits,
+        })
+    }
+
+    /// Gives the connection back if the client does not chat.
+    async fn run(mut self) -> Result<Option<Handed>, ConnError> {
         let ended = self.turn_until_closed().await;
         self.shared.held.fetch_sub(self.held, Ordering::Relaxed);
-        if let Some(challenge) = self.link.filter(|_| ended.is_ok()) {
+        if let Some((to, challenge)) = self.other.filter(|_| ended.is_ok()) {
             self.writer.flush_all().await?;
-            let Self { shared, reader, writer, permits, .. } = self;
-            return Ok(Some(Cluster { shared, line: (reader, writer), permits, challenge }));
+            let Self { reader, writer, permits, .. } = self;
+            return Ok(Some(Handed { to, challenge, line: (reader, writer), permits }));
         }
         drop(self.permits.before_login.take());
         if ended.is_ok() && self.closing {
@@ -354,8 +395,8 @@ impl Driver {
                         lock(&self.shared.marks.0).advance(&advances);
                         self.shared.marks.1.notify_one();
                     }
-                    Output::Link { challenge } => {
-                        self.link = Some(challenge);
+                    Output::HandOver { to, challenge } => {
+                        self.other = Some((to, challenge));
                         self.closing = true;
                     }
                     Output::Close => self.closing = true,

@@ -5,7 +5,9 @@ use super::marks::Marks;
 use super::password::{Passwords, Throttle};
 use super::placement::Placement;
 use super::session::Setup;
+use super::strangers::Strangers;
 use crate::link::Board;
+use crate::link::guests::Guests;
 use crate::raft::NodeStatus;
 use crate::raft::node::Node;
 use crate::store::Store;
@@ -55,6 +57,12 @@ pub struct Shared {
     pub draining: watch::Receiver<bool>,
     /// What this node knows of its links to other clusters.
     pub board: Board,
+    /// Clients that have not logged in.
+    pub strangers: Strangers,
+    /// Other clusters' devices that are guests here.
+    pub guests: Guests,
+    /// This cluster's devices that others carry to this server.
+    pub carried: Guests,
     /// Ends everything.
     pub stop: CancellationToken,
 }

@@ -154,7 +154,8 @@ fn greet(hello: &Hello, status: &Status) -> ServerMsg {
         return refused(Refusal::Version, text);
     }
     let named = status.cluster != ClusterId::default();
-    if named && hello.cluster.is_some_and(|wanted| wanted != status.cluster) {
+    let other = hello.cluster.is_some_and(|wanted| wanted != status.cluster);
+    if named && other && hello.purpose != Purpose::Visit {
         let text = format!("this is the cluster {} ({})", status.cluster_name, status.cluster);
         return refused(Refusal::WrongCluster, text);
     }
@@ -165,7 +166,7 @@ fn greet(hello: &Hello, status: &Status) -> ServerMsg {
             let text = "this server has no links to other clusters";
             refused(Refusal::Protocol, text.to_owned())
         }
-        Purpose::Chat => go_away(status),
+        Purpose::Chat | Purpose::Visit => go_away(status),
     }
 }
 
@@ -231,6 +232,8 @@ mod tests {
         let away =
             |m: &ServerMsg| matches!(m, ServerMsg::GoAway { text, .. } if text.contains("away"));
         assert!(away(&ask(Purpose::Chat)));
+        let guest = Hello { cluster: Some(ClusterId([9; 16])), ..hello(Purpose::Visit) };
+        assert!(away(&greet(&guest, &status)));
         assert!(away(&answer(&ClientMsg::Mark(Vec::new()), &status)));
         assert!(matches!(ask(Purpose::Link), ServerMsg::Refused { .. }));
     }

@@ -11,8 +11,9 @@ use rustls::version::TLS13;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, OtherError, SignatureScheme};
 use std::io;
 use std::sync::Arc;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
+use tokio_rustls::{TlsConnector, TlsStream};
 
 /// The server is of another cluster than the one that was expected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -44,6 +45,21 @@ impl Changed {
 /// The server does not speak TLS, went away, cannot prove that it belongs to the cluster whose
 /// certificate it shows, or belongs to another one ([`Changed::of`]).
 pub async fn connect(stream: TcpStream, expected: Option<Fingerprint>) -> io::Result<Stream> {
+    Ok(Stream::Tls(Box::new(shake_hands(stream, expected).await?)))
+}
+
+/// The same within a connection that somebody else carries, who sees nothing of it.
+///
+/// # Errors
+/// See [`connect`].
+pub async fn connect_within(stream: Stream, expected: Fingerprint) -> io::Result<Stream> {
+    Ok(Stream::Within(Box::new(shake_hands(stream, Some(expected)).await?)))
+}
+
+async fn shake_hands<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    expected: Option<Fingerprint>,
+) -> io::Result<TlsStream<S>> {
     let mut config = ClientConfig::builder_with_provider(PROVIDER.clone())
         .with_protocol_versions(&[&TLS13])
         .map_err(io::Error::other)?
@@ -55,7 +71,7 @@ pub async fn connect(stream: TcpStream, expected: Option<Fingerprint>) -> io::Re
     let name = server_name(SERVER_NAME).map_err(io::Error::other)?;
     let connected = TlsConnector::from(Arc::new(config)).connect(name, stream).await;
     let explain = |error| explained(error, expected.is_none());
-    Ok(Stream::Tls(Box::new(connected.map_err(explain)?.into())))
+    Ok(connected.map_err(explain)?.into())
 }
 
 /// What most likely happened, for a person. Where a key is expected, doing without is no way out.

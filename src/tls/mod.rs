@@ -25,7 +25,7 @@ mod stream;
 mod tests;
 
 pub use authority::{Authority, VALID_DAYS};
-pub use client::{Changed, connect};
+pub use client::{Changed, connect, connect_within};
 pub use file::{authority_of, make_keys, make_node, node_file};
 pub use fingerprint::Fingerprint;
 pub use hint::{Hint, SIGNATURE_BYTES};

@@ -38,6 +38,14 @@ impl Server {
     pub async fn accept(&self, stream: TcpStream) -> io::Result<Stream> {
         Ok(Stream::Tls(Box::new(self.acceptor.accept(stream).await?.into())))
     }
+
+    /// The same within a connection that somebody else carries.
+    ///
+    /// # Errors
+    /// See [`Server::accept`].
+    pub async fn accept_within(&self, stream: Stream) -> io::Result<Stream> {
+        Ok(Stream::Within(Box::new(self.acceptor.accept(stream).await?.into())))
+    }
 }
 
 /// Sessions are not resumed: a handshake costs little, and nothing is kept for who has gone.

@@ -20,6 +20,8 @@ pub enum Stream {
     Plain(TcpStream),
     /// TLS 1.3.
     Tls(Box<TlsStream<TcpStream>>),
+    /// TLS 1.3 within a connection that others carry.
+    Within(Box<TlsStream<Stream>>),
 }
 
 impl From<TcpStream> for Stream {
@@ -35,6 +37,16 @@ impl Stream {
         match self {
             Self::Plain(stream) => stream,
             Self::Tls(stream) => stream.get_ref().0,
+            Self::Within(stream) => stream.get_ref().0.socket(),
+        }
+    }
+
+    /// What the other side of the encryption showed, the node's own first.
+    fn shown(&self) -> Option<&[CertificateDer<'static>]> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Tls(stream) => stream.get_ref().1.peer_certificates(),
+            Self::Within(stream) => stream.get_ref().1.peer_certificates(),
         }
     }
 
@@ -42,8 +54,7 @@ impl Stream {
     /// showed none.
     #[must_use]
     pub fn authority(&self) -> Option<Fingerprint> {
-        let Self::Tls(stream) = self else { return None };
-        Fingerprint::of_certificate(stream.get_ref().1.peer_certificates()?.last()?)
+        Fingerprint::of_certificate(self.shown()?.last()?)
     }
 
     /// What the other side proved.
@@ -51,9 +62,9 @@ impl Stream {
     pub fn proof(&self) -> Proof {
         match self {
             Self::Plain(_) => Proof::NoneNeeded,
-            Self::Tls(stream) => {
-                let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
-                Proof::Certificate(shown.cloned().map(CertificateDer::into_owned))
+            Self::Tls(_) | Self::Within(_) => {
+                let shown = self.shown().and_then(<[_]>::first);
+                Proof::Certificate(shown.cloned())
             }
         }
     }
@@ -70,6 +81,72 @@ impl Stream {
                 let (read, write) = tokio::io::split(*stream);
                 (ReadHalf::Tls(read), WriteHalf::Tls(write))
             }
+            Self::Within(stream) => {
+                let (read, write) = tokio::io::split(*stream);
+                (ReadHalf::Within(read), WriteHalf::Within(write))
+            }
+        }
+    }
+
+    /// A connection whole again; `None` where the two are not of the same one.
+    #[must_use]
+    pub fn join(read: ReadHalf, write: WriteHalf) -> Option<Self> {
+        match (read, write) {
+            (ReadHalf::Plain(read), WriteHalf::Plain(write)) => {
+                read.reunite(write).ok().map(Self::Plain)
+            }
+            (ReadHalf::Tls(read), WriteHalf::Tls(write)) => {
+                read.is_pair_of(&write).then(|| Self::Tls(Box::new(read.unsplit(write))))
+            }
+            (ReadHalf::Within(read), WriteHalf::Within(write)) => {
+                read.is_pair_of(&write).then(|| Self::Within(Box::new(read.unsplit(write))))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// For what lies over it.
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_read(cx, into),
+            Self::Tls(stream) => Pin::new(stream).poll_read(cx, into),
+            Self::Within(stream) => Pin::new(stream).poll_read(cx, into),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Within(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Within(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Within(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }
@@ -101,6 +178,8 @@ pub enum ReadHalf {
     Plain(OwnedReadHalf),
     /// TLS.
     Tls(tokio::io::ReadHalf<TlsStream<TcpStream>>),
+    /// TLS within another connection.
+    Within(tokio::io::ReadHalf<TlsStream<Stream>>),
 }
 
 /// What goes.
@@ -110,6 +189,8 @@ pub enum WriteHalf {
     Plain(OwnedWriteHalf),
     /// TLS.
     Tls(tokio::io::WriteHalf<TlsStream<TcpStream>>),
+    /// TLS within another connection.
+    Within(tokio::io::WriteHalf<TlsStream<Stream>>),
 }
 
 impl AsyncRead for ReadHalf {
@@ -121,6 +202,7 @@ impl AsyncRead for ReadHalf {
         match self.get_mut() {
             Self::Plain(half) => Pin::new(half).poll_read(cx, into),
             Self::Tls(half) => Pin::new(half).poll_read(cx, into),
+            Self::Within(half) => Pin::new(half).poll_read(cx, into),
         }
     }
 }
@@ -134,6 +216,7 @@ impl AsyncWrite for WriteHalf {
         match self.get_mut() {
             Self::Plain(half) => Pin::new(half).poll_write(cx, bytes),
             Self::Tls(half) => Pin::new(half).poll_write(cx, bytes),
+            Self::Within(half) => Pin::new(half).poll_write(cx, bytes),
         }
     }
 
@@ -141,6 +224,7 @@ impl AsyncWrite for WriteHalf {
         match self.get_mut() {
             Self::Plain(half) => Pin::new(half).poll_flush(cx),
             Self::Tls(half) => Pin::new(half).poll_flush(cx),
+            Self::Within(half) => Pin::new(half).poll_flush(cx),
         }
     }
 
@@ -148,6 +232,7 @@ impl AsyncWrite for WriteHalf {
         match self.get_mut() {
             Self::Plain(half) => Pin::new(half).poll_shutdown(cx),
             Self::Tls(half) => Pin::new(half).poll_shutdown(cx),
+            Self::Within(half) => Pin::new(half).poll_shutdown(cx),
         }
     }
 
@@ -159,6 +244,7 @@ impl AsyncWrite for WriteHalf {
         match self.get_mut() {
             Self::Plain(half) => Pin::new(half).poll_write_vectored(cx, pieces),
             Self::Tls(half) => Pin::new(half).poll_write_vectored(cx, pieces),
+            Self::Within(half) => Pin::new(half).poll_write_vectored(cx, pieces),
         }
     }
 
@@ -166,6 +252,7 @@ impl AsyncWrite for WriteHalf {
         match self {
             Self::Plain(half) => half.is_write_vectored(),
             Self::Tls(half) => half.is_write_vectored(),
+            Self::Within(half) => half.is_write_vectored(),
         }
     }
 }

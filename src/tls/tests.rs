@@ -217,3 +217,70 @@ fn fingerprints_are_written_and_read() {
 }
 
 const RFC_8410: &str = "SHA256:oekVYFTgT6yJmunydRMs3Ael28TqLCrTof/G4NJTaB8";
+
+/// Carries bytes from one end to the other, and counts them; the byte at `spoil` is changed.
+async fn carry(
+    mut from: impl tokio::io::AsyncRead + Unpin,
+    mut to: impl tokio::io::AsyncWrite + Unpin,
+    spoil: Option<usize>,
+) -> Vec<u8> {
+    let (mut seen, mut step) = (Vec::new(), [0; 4096]);
+    while let Ok(count @ 1..) = from.read(&mut step).await {
+        let begin = seen.len();
+        if let Some(at) = spoil.filter(|at| (begin..begin + count).contains(at)) {
+            step[at - begin] ^= 1;
+        }
+        seen.extend_from_slice(&step[..count]);
+        if to.write_all(&step[..count]).await.is_err() || to.flush().await.is_err() {
+            break;
+        }
+    }
+    drop(to.shutdown().await);
+    seen
+}
+
+/// A connection within two others: whoever carries it ends both, and sees neither key nor text.
+#[tokio::test]
+async fn a_connection_within_another_is_of_who_is_at_its_end() {
+    let (near_dir, far_dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (west, east) = (authority("west"), authority("east"));
+    let carrier = Server::new(&identity(near_dir.path(), &west, 1)).unwrap();
+    let home = Server::new(&identity(far_dir.path(), &east, 1)).unwrap();
+    let text = [b'x'; 5000];
+    for (expected, spoil, well) in [
+        (east.fingerprint(), None, true),
+        (west.fingerprint(), None, false),
+        (east.fingerprint(), Some(100), false),
+        (east.fingerprint(), Some(3000), false),
+    ] {
+        let ((near, outer), (inner, far)) = (pair().await, pair().await);
+        let guest = async {
+            let outer = connect(near, Some(west.fingerprint())).await.unwrap();
+            let (read, write) = outer.split();
+            let outer = Stream::join(read, write).unwrap();
+            let mut stream = connect_within(outer, expected).await?;
+            assert_eq!(stream.authority(), Some(east.fingerprint()));
+            stream.write_all(&text).await?;
+            stream.flush().await?;
+            let mut answer = [0; 2];
+            stream.read_exact(&mut answer).await.map(|_| answer)
+        };
+        let carried = async {
+            let (outer, inner) = tokio::join!(carrier.accept(outer), connect(inner, None));
+            let ((from, back), (answers, to)) = (outer.unwrap().split(), inner.unwrap().split());
+            tokio::join!(carry(from, to, spoil), carry(answers, back, None)).0
+        };
+        let host = async {
+            let mut stream = home.accept_within(home.accept(far).await.unwrap()).await?;
+            let mut got = [0; 5000];
+            stream.read_exact(&mut got).await?;
+            assert_eq!(got, text);
+            stream.write_all(b"ok").await?;
+            stream.flush().await
+        };
+        let (answer, seen, host) = tokio::join!(guest, carried, host);
+        assert_eq!(answer.is_ok(), well, "{answer:?}");
+        assert_eq!(host.is_ok(), well, "{host:?}");
+        assert!(!seen.windows(16).any(|part| part == &text[..16]), "it is encrypted");
+    }
+}

@@ -27,6 +27,9 @@ pub enum ConnError {
     /// The stream ended within a frame: the connection is lost.
     #[error("the connection ended within a message")]
     Truncated,
+    /// The other side went on before it was its turn: close.
+    #[error("the other side did not wait for its turn")]
+    Early,
     /// What came is TLS: connect again with it.
     #[error("the other side speaks TLS: use it without --insecure-plain")]
     Encrypted,
@@ -61,6 +64,19 @@ pub fn frames(stream: impl Into<Stream>, limit: usize) -> io::Result<(Reader, Wr
     stream.socket().set_nodelay(true)?;
     let (read, write) = stream.split();
     Ok((FrameReader::new(read, limit), FrameWriter::new(write)))
+}
+
+/// The connection itself, where what follows is no frames. Everything that was said must be
+/// written by then, and everything heard taken.
+///
+/// # Errors
+/// [`ConnError::Early`] where the other side has gone on before it was its turn.
+pub async fn whole(reader: Reader, mut writer: Writer) -> Result<Stream, ConnError> {
+    writer.flush_all().await?;
+    if !reader.decoder.is_empty() {
+        return Err(ConnError::Early);
+    }
+    Stream::join(reader.inner, writer.inner).ok_or(ConnError::Truncated)
 }
 
 /// Reads frames. An idle connection holds no buffer.

@@ -8,6 +8,7 @@ use crate::chat::refusal::Refusal;
 use crate::chat::write::Kind;
 use bytes::Bytes;
 
+pub use super::certificate::{CERTIFIES, DeviceCertificate};
 pub use super::statement::Status;
 
 /// From a client to a server.
@@ -67,6 +68,18 @@ pub enum ClientMsg {
     },
     /// Changes the user's password.
     ChangePassword(ChangePassword),
+    /// Asks for a certificate for this device.
+    Certify {
+        /// Comes back in the answer.
+        request: u32,
+    },
+    /// A device of another cluster shows who it is.
+    Visit {
+        /// What its cluster says of it.
+        certificate: DeviceCertificate,
+        /// By the device, see [`super::proof::visit`].
+        signature: Bytes,
+    },
     /// Asks for a `Pong` with the same token.
     Ping(u64),
 }
@@ -146,6 +159,15 @@ pub enum ServerMsg {
         /// Those in use first, then the revoked ones, each part by when it was seen last.
         devices: Vec<DeviceInfo>,
     },
+    /// Answer to `Certify`.
+    Certified {
+        /// Of the `Certify`.
+        request: u32,
+        /// What this cluster says of the device.
+        certificate: DeviceCertificate,
+    },
+    /// Answer to `Visit`: what follows is for the cluster that the device is of.
+    Visiting,
     /// What was asked for is committed.
     Done {
         /// Of the `Revoke` or the `ChangePassword`.
@@ -178,8 +200,10 @@ pub enum Purpose {
     Where,
     /// To learn the node's state.
     Status,
-    /// Another cluster; reserved.
+    /// Another cluster.
     Link,
+    /// A device of another cluster, on its way there.
+    Visit,
 }
 
 /// The first message of a connection.
@@ -197,7 +221,7 @@ pub struct Hello {
     pub device: Option<DeviceId>,
     /// True after a redirect.
     pub placed: bool,
-    /// The cluster the client expects.
+    /// The cluster the client expects; with `Purpose::Visit` the one it is of.
     pub cluster: Option<ClusterId>,
     /// With `Purpose::Status`: the events after this one are wanted; `None`: none are.
     pub events_after: Option<u64>,
@@ -304,7 +328,7 @@ pub struct Cursor {
 pub struct Welcome {
     /// The version both will speak.
     pub version: u32,
-    /// Reserved bits.
+    /// Bits: [`CERTIFIES`].
     pub features: u64,
     /// The cluster.
     pub cluster: ClusterId,

@@ -2,6 +2,7 @@
 //! frames; everything else speaks the types below. It must not know sessions,
 //! stores, Raft or what a message is answered with.
 
+pub mod certificate;
 pub mod client;
 pub mod conn;
 pub mod discovery;

@@ -24,6 +24,7 @@ mod elections;
 mod events;
 mod exactly_once;
 mod full_disk;
+mod guests;
 mod hostile;
 mod links;
 mod links_hostile;

@@ -5,6 +5,7 @@ use crate::chat::ids::{ClusterId, ConversationId};
 use crate::chat::message::Body;
 use crate::client::ClientError;
 use crate::client::device::{Device, Known};
+use crate::wire::message::DeviceCertificate;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 
@@ -116,4 +117,32 @@ fn many_processes_of_a_user_may_note_the_same_thing_at_once() {
     assert_eq!(Known::load(state.path(), "alice"), Some(known));
     let files = std::fs::read_dir(state.path().join("alice")).unwrap().count();
     assert_eq!(files, 1, "nothing else is left behind");
+}
+
+#[test]
+fn what_a_cluster_says_of_a_device_is_kept_and_is_worth_nothing_for_another_one() {
+    let state = tempfile::tempdir().unwrap();
+    let take = |cluster| Device::take(state.path(), "alice", cluster).unwrap().0;
+    let east = ClusterId([7; 16]);
+    // One that no cluster knows, and behind it one of east's.
+    let unknown = take(None);
+    let mut device = take(None);
+    device.bind(east, 1, "east").unwrap();
+    let certificate = DeviceCertificate {
+        cluster: east,
+        device: device.id,
+        key: device.key.as_ref().unwrap().public(),
+        ..DeviceCertificate::default()
+    };
+    device.set_certificate(certificate.clone()).unwrap();
+    let id = device.id;
+    drop((unknown, device));
+    let mut device = take(Some("east"));
+    assert_eq!(device.id, id, "of the cluster that is named, the one that it knows");
+    assert_eq!(device.valid_certificate(), Some(&certificate));
+    device.renew().unwrap();
+    assert_eq!(device.valid_certificate(), None);
+    drop(device);
+    let all = (0..2).map(|_| take(None)).collect::<Vec<_>>();
+    assert!(all.iter().all(|device| device.valid_certificate().is_none()), "it has another key");
 }

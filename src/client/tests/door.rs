@@ -4,10 +4,13 @@ use super::model::{ALICE, CLUSTER, Cluster};
 use crate::chat::ids::{ClusterId, DeviceId, UserId};
 use crate::chat::message::Body;
 use crate::chat::refusal::Refusal;
+use crate::client::key::DeviceKey;
 use crate::client::session::{Identity, Output, Session};
-use crate::client::{Account, ClientError, Outgoing};
+use crate::client::{Account, ClientError, Outgoing, Via};
 use crate::limits;
-use crate::wire::message::{ClientMsg, Hello, Ready, ServerAddress, ServerMsg, Welcome};
+use crate::wire::message::{
+    CERTIFIES, ClientMsg, DeviceCertificate, Hello, Ready, ServerAddress, ServerMsg, Welcome,
+};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 
@@ -250,4 +253,57 @@ fn a_server_that_a_recovery_left_behind_is_left() {
     drop(outputs(&mut session));
     welcomed(&mut session, 1, Vec::new());
     assert!(matches!(outputs(&mut session).as_slice(), [Output::Close { .. }]));
+}
+
+fn guest(token: Option<Bytes>) -> Session {
+    let mut session = Session::new(identity(token, Some("secret"), true));
+    session.comes_by(Some(Via { cluster: "west".into(), seat: 2 }));
+    session
+}
+
+#[test]
+fn no_password_is_said_by_way_of_another_cluster() {
+    let went_home = |session: &mut Session| match outputs(session).pop() {
+        Some(Output::Failed(ClientError::GoHome { .. })) => {}
+        other => panic!("{other:?}"),
+    };
+    for refusal in [Refusal::UnknownDevice, Refusal::BadCredentials] {
+        let mut session = guest(Some(TOKEN));
+        let knocked = knocked(&mut session);
+        assert!(matches!(knocked.as_slice(), [ClientMsg::Token { .. }]), "{knocked:?}");
+        refused(&mut session, refusal);
+        went_home(&mut session);
+    }
+    let mut session = guest(None);
+    session.on_connected(0, "there:1".into(), true);
+    session.on_msg(1, Cluster::new().welcome());
+    went_home(&mut session);
+}
+
+#[test]
+fn a_certificate_is_asked_for_where_the_server_gives_any_and_the_device_has_a_key() {
+    for (features, key, asks) in
+        [(CERTIFIES, true, true), (0, true, false), (CERTIFIES, false, false)]
+    {
+        let key = key.then(|| DeviceKey::generate().unwrap());
+        let mut session = Session::new(Identity { key, ..identity(Some(TOKEN), None, false) });
+        session.on_connected(0, "there:1".into(), false);
+        let ServerMsg::Welcome(welcome) = Cluster::new().welcome() else { unreachable!() };
+        session.on_msg(1, ServerMsg::Welcome(Welcome { features, ..welcome }));
+        let_in(&mut session);
+        session.on_msg(4, ServerMsg::Ready(Ready::default()));
+        drop(outputs(&mut session));
+        session.certify(5);
+        session.certify(5);
+        let asked = sent(&mut session);
+        let certify = |m: &&ClientMsg| matches!(m, ClientMsg::Certify { .. });
+        assert_eq!(asked.iter().filter(certify).count(), usize::from(asks), "{asked:?}");
+        if let Some(ClientMsg::Certify { request }) = asked.first() {
+            let certificate = DeviceCertificate::default();
+            let answer = ServerMsg::Certified { request: *request, certificate };
+            session.on_msg(6, answer);
+            let kept = outputs(&mut session);
+            assert_eq!(kept, [Output::Certificate(DeviceCertificate::default())]);
+        }
+    }
 }

@@ -130,7 +130,9 @@ impl Cluster {
             ClientMsg::Lookup { .. }
             | ClientMsg::Devices { .. }
             | ClientMsg::Revoke { .. }
-            | ClientMsg::ChangePassword(_) => {}
+            | ClientMsg::ChangePassword(_)
+            | ClientMsg::Certify { .. }
+            | ClientMsg::Visit { .. } => {}
         }
     }
 

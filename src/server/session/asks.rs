@@ -34,13 +34,24 @@ pub enum Output {
     },
     /// The user's marks.
     Marks(Vec<Advance>),
-    /// The client is another cluster, which shall sign this: what follows is not this session's.
-    Link {
-        /// As in the welcome.
+    /// What follows is not this session's.
+    HandOver {
+        /// Who the client is.
+        to: Other,
+        /// What it shall sign, as in the welcome.
         challenge: Challenge,
     },
     /// Close, after everything was sent.
     Close,
+}
+
+/// A client that does not chat with this cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Other {
+    /// Another cluster.
+    Cluster,
+    /// A device of another cluster, on its way there.
+    Guest,
 }
 
 /// What a session wants to know.
@@ -89,6 +100,15 @@ pub enum Query {
     },
     /// A page of history: answered with [`Answer::Request`].
     History(Fetch),
+    /// A certificate for a device: answered with [`Answer::Request`].
+    Certify {
+        /// Of the client.
+        request: u32,
+        /// Whose it is.
+        user: UserId,
+        /// Which one.
+        device: DeviceId,
+    },
     /// A user by name: answered with [`Answer::Request`].
     Lookup {
         /// Of the client.

@@ -1,17 +1,15 @@
 //! Up to the login: the hello, the redirect, registration and who the client is.
 
 use super::proof;
-use super::{Account, Output, Phase, Proven, Query, Session, Trouble};
+use super::{Account, Other, Output, Phase, Proven, Query, Session, Trouble};
 use crate::chat::command::{AddDevice, Attach, Command, Register};
 use crate::chat::ids::{ClusterId, LoginId, UserId};
 use crate::chat::name::UserName;
 use crate::chat::refusal::Refusal;
 use crate::limits;
-use crate::server::placement::Place;
 use crate::server::replica::Replicated;
 use crate::wire::message::{
-    Challenge, ClientMsg, Credentials, Cursor, Hello, PublicKey, Purpose, ServerAddress, ServerMsg,
-    Welcome,
+    Challenge, ClientMsg, Credentials, Cursor, Hello, PublicKey, Purpose, ServerMsg, Welcome,
 };
 use crate::wire::proof::login;
 use crate::wire::{self, invitation};
@@ -28,6 +26,8 @@ pub enum Attempt {
     None,
     /// The client's place is being found out.
     Placing,
+    /// The same of a guest's.
+    Receiving,
     /// A registration that this server would refuse waits for the state to be current.
     Registering { name: UserName, credentials: Credentials },
     /// A new user's password is being hashed.
@@ -69,6 +69,9 @@ impl Session {
     pub(super) fn at_the_door(&mut self, message: ClientMsg, now: Instant) {
         match (&self.phase, message) {
             (Phase::Hello, ClientMsg::Hello(hello)) => self.on_hello(&hello),
+            (_, ClientMsg::Register(_) | ClientMsg::Login(_)) if self.carried.is_some() => {
+                self.reject("by way of another cluster only a device's token opens");
+            }
             (Phase::Door(Attempt::None), ClientMsg::Register(c)) => self.on_register(c),
             (Phase::Door(Attempt::None), ClientMsg::Login(c)) => self.on_login(c),
             (Phase::Door(Attempt::None), ClientMsg::Token { name, token, signature }) => {
@@ -90,6 +93,7 @@ impl Session {
         let identity = self.setup.state.identity();
         if let (Some(wanted), Some((cluster, _))) = (hello.cluster, identity)
             && wanted != cluster
+            && hello.purpose != Purpose::Visit
             // Restored from a backup of that one: the welcome says so.
             && !self.setup.state.read(|r| r.state.meta().former.contains(&wanted))
         {
@@ -98,48 +102,43 @@ impl Session {
             return self.end(ServerMsg::Refused { request: 0, refusal, text });
         }
         match hello.purpose {
+            purpose if self.carried.is_some() && purpose != Purpose::Chat => {
+                self.reject("by way of another cluster one only chats");
+            }
             Purpose::Where => self.ask(Query::Where),
             Purpose::Status => self.ask(Query::Status(hello.events_after)),
-            Purpose::Link if identity.is_none() => self.go_away(&self.waiting_for()),
-            Purpose::Link => {
-                self.welcome();
-                self.phase = Phase::Closed;
-                self.out.push(Output::Link { challenge: self.challenge() });
+            Purpose::Link | Purpose::Visit if identity.is_none() => {
+                self.go_away(&self.waiting_for());
+            }
+            Purpose::Link => self.hand_over(Other::Cluster),
+            Purpose::Visit => {
+                self.phase = Phase::Door(Attempt::Receiving);
+                self.ask(Query::Place { placed: hello.placed });
             }
             Purpose::Chat if hello.device.is_none() => self.reject("the hello names no device"),
             Purpose::Chat if identity.is_none() => self.go_away(&self.waiting_for()),
             Purpose::Chat => {
                 self.device = hello.device;
                 self.phase = Phase::Door(Attempt::Placing);
-                self.ask(Query::Place { placed: hello.placed });
+                let placed = hello.placed || self.carried.is_some();
+                self.ask(Query::Place { placed });
             }
         }
     }
 
-    fn waiting_for(&self) -> String {
+    pub(super) fn waiting_for(&self) -> String {
         let (live, voters) = (self.cluster.live, self.cluster.voters);
         format!("no leader: {live} of {voters} servers are up")
     }
 
-    pub(super) fn on_place(&mut self, place: Place, address: Option<ServerAddress>) {
-        if !matches!(self.phase, Phase::Door(Attempt::Placing)) {
-            return;
-        }
-        match (place, address) {
-            (Place::Here, _) => self.welcome(),
-            (Place::At(_), Some(address)) => self.end(ServerMsg::Redirect(address)),
-            (Place::At(_), None) | (Place::Nowhere, _) => self.go_away(&self.waiting_for()),
-        }
-    }
-
-    fn welcome(&mut self) {
+    pub(super) fn welcome(&mut self) {
         let (cluster, generation) = self.setup.state.identity().unwrap_or_default();
         let meta = |r: &Replicated| (r.state.meta().began_ms, r.state.meta().former.clone());
         let (began_ms, former) = self.setup.state.read(meta);
         self.phase = Phase::Door(Attempt::None);
         self.send(ServerMsg::Welcome(Welcome {
             version: wire::VERSION,
-            features: 0,
+            features: self.setup.features,
             cluster,
             cluster_name: self.setup.cluster_name.clone(),
             generation,
@@ -413,7 +412,9 @@ impl Session {
         let challenge = self.challenge();
         self.setup.state.read(|r| {
             let row = &r.state.device(device).ok_or(Refusal::UnknownDevice)?.row;
-            if row.revoked {
+            // Whom another cluster carries it carries for one user, by the key that it was shown.
+            let meant = self.carried.is_none_or(|user| user == row.user && !row.key.is_empty());
+            if row.revoked || !meant {
                 return Err(Refusal::UnknownDevice);
             }
             let owner = &r.state.user(row.user).ok_or(Refusal::UnknownDevice)?.name;
@@ -428,7 +429,7 @@ impl Session {
     }
 
     /// What this connection's client has to sign.
-    fn challenge(&self) -> Challenge {
+    pub(super) fn challenge(&self) -> Challenge {
         *blake3::keyed_hash(&self.seed, b"challenge").as_bytes()
     }
 

@@ -2,7 +2,7 @@
 
 use super::flow::Flow;
 use super::sends::{Sends, WindowExceeded};
-use super::{Output, Phase, Query, Session, Trouble};
+use super::{Account, Output, Phase, Query, Session, Trouble};
 use crate::chat::command::{Advance, Command};
 use crate::chat::ids::{ConversationId, Position};
 use crate::chat::name::FullName;
@@ -84,6 +84,7 @@ impl Session {
             ClientMsg::Lookup { request, name } => self.on_lookup(request, &name),
             ClientMsg::Devices { request } => self.on_devices(request),
             ClientMsg::Revoke { request, device } => self.on_revoke(request, device, now),
+            ClientMsg::Certify { request } => self.on_certify(request),
             ClientMsg::ChangePassword(wanted) => self.on_change_password(wanted),
             _ => self.reject("this message is not allowed at this point"),
         }
@@ -149,6 +150,11 @@ impl Session {
             Err(error) => self.refuse(request, Refusal::NameInvalid, error.to_string()),
             Ok(name) => self.request(request, Query::Lookup { request, name, user }),
         }
+    }
+
+    fn on_certify(&mut self, request: u32) {
+        let Some(Account { user, device, .. }) = self.account.clone() else { return };
+        self.request(request, Query::Certify { request, user, device });
     }
 
     fn request(&mut self, request: u32, query: Query) {

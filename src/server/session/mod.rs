@@ -7,12 +7,13 @@ mod changes;
 mod door;
 mod flow;
 mod live;
+mod place;
 mod proof;
 mod sends;
 #[cfg(test)]
 mod tests;
 
-pub use asks::{Answer, NewPassword, Output, Proven, Query, Trouble};
+pub use asks::{Answer, NewPassword, Other, Output, Proven, Query, Trouble};
 pub use flow::{PageWanted, info};
 pub use sends::refused;
 
@@ -47,6 +48,8 @@ pub struct Setup {
     pub seat: u32,
     /// All servers.
     pub servers: Vec<ServerAddress>,
+    /// Of the welcome.
+    pub features: u64,
     /// The replicated state.
     pub state: StateReader,
 }
@@ -88,6 +91,8 @@ pub struct Session {
     made: u64,
     phase: Phase,
     device: Option<DeviceId>,
+    /// Another cluster carries what is said, for a device of this user alone.
+    carried: Option<UserId>,
     account: Option<Account>,
     sends: Option<Sends>,
     flow: Option<Flow>,
@@ -120,6 +125,7 @@ impl Session {
             made: 0,
             phase: Phase::Hello,
             device: None,
+            carried: None,
             account: None,
             sends: None,
             flow: None,
@@ -134,6 +140,13 @@ impl Session {
             read_again: None,
             out: Vec::new(),
         }
+    }
+
+    /// One whose client comes by way of another cluster, which says that it is a device of this
+    /// user.
+    #[must_use]
+    pub fn carried_for(self, user: Option<UserId>) -> Self {
+        Self { carried: user, ..self }
     }
 
     /// What is to be done; to be asked for after every input.

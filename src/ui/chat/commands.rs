@@ -6,7 +6,7 @@ use super::keys::{self, open};
 use super::model::{Chat, Model};
 use super::update::{Effect, send};
 use crate::chat::name::FullName;
-use crate::client::Connection;
+use crate::client::{Connection, Via};
 
 /// A command, as the help shows it.
 pub struct Command {
@@ -138,6 +138,10 @@ fn status(model: &mut Model, _: &str, _: &mut Vec<Effect>) -> Result<(), String>
 /// How the connection stands, in a sentence.
 fn statement(model: &Model) -> String {
     let server = match &model.connection {
+        Connection::Ready { server, seat, cluster, via: Some(via), .. } => {
+            let Via { cluster: by, seat: at } = via;
+            format!("connected to n{seat} of {cluster} via {by} n{at} at {server}")
+        }
         Connection::Ready { server, seat, .. } => format!("connected to n{seat} at {server}"),
         _ => super::status::connection(model).0,
     };

@@ -45,8 +45,9 @@ pub(super) fn on_event(model: &mut Model, event: ClientEvent) {
 
 fn on_connection(model: &mut Model, connection: Connection) {
     let was_ready = model.ready();
+    let away = matches!(model.connection, Connection::Away { .. });
     match &connection {
-        Connection::Ready { server, seat, cluster, user } => {
+        Connection::Ready { server, seat, cluster, user, via } => {
             let again = model.seat.is_some() && !was_ready;
             server.clone_into(&mut model.server);
             cluster.clone_into(&mut model.cluster_name);
@@ -54,7 +55,9 @@ fn on_connection(model: &mut Model, connection: Connection) {
             model.identify(*user);
             if again {
                 let took = took(model);
-                tell(model, &format!("connected to n{seat}{took}"));
+                let by = via.as_ref().map(|via| format!(" via {} n{}", via.cluster, via.seat));
+                let by = by.unwrap_or_default();
+                tell(model, &format!("connected to n{seat}{by}{took}"));
             }
         }
         Connection::Waiting { retry_ms, why } => {
@@ -64,6 +67,18 @@ fn on_connection(model: &mut Model, connection: Connection) {
         Connection::Failed(error) => {
             model.complain(error.to_string());
         }
+        Connection::Away { home, via, .. } => {
+            lost(model, was_ready, "it cannot be reached");
+            if !away {
+                let text = format!(
+                    "{home} cannot be reached through {via}: what is here can be read, and what \
+                     you write is kept and sent when it answers"
+                );
+                tell(model, &text);
+            }
+        }
+        // What is known is that home is away, until there is something else to know.
+        Connection::Discovering | Connection::Connecting { .. } if away => return,
         Connection::Discovering | Connection::Connecting { .. } => {
             lost(model, was_ready, "the connection ended");
         }

@@ -34,8 +34,26 @@ pub fn connection(model: &Model) -> (String, Role) {
             };
             (text, Role::Warning)
         }
+        Connection::Away { home, via, .. } => (away(model, home, via), Role::Warning),
         Connection::Failed(error) => (format!("{name} ▸ stopped: {error}"), Role::Error),
-        Connection::Ready { seat, .. } => ready(model, *seat),
+        Connection::Ready { cluster, via: Some(via), .. } => {
+            let by = format!("{name}@{cluster} via {} n{}", via.cluster, via.seat);
+            ready(model, by)
+        }
+        Connection::Ready { seat, .. } => ready(model, format!("{name}@n{seat}")),
+    }
+}
+
+/// A guest's own cluster is out of reach. It has the whole line, for it says what is queued.
+fn away(model: &Model, home: &str, via: &str) -> String {
+    match model.waiting().0 {
+        0 => format!("{home} cannot be reached through {via}; what you write is kept here"),
+        n => {
+            let them = if n == 1 { "it is" } else { "they are" };
+            format!(
+                "{home} cannot be reached through {via}: {n} queued; {them} sent when it answers"
+            )
+        }
     }
 }
 
@@ -45,8 +63,7 @@ pub fn reason(why: &str) -> &str {
     why.split_once(" (os error ").map_or(why, |(words, _)| words)
 }
 
-fn ready(model: &Model, seat: u32) -> (String, Role) {
-    let at = format!("{}@n{seat}", model.name);
+fn ready(model: &Model, at: String) -> (String, Role) {
     let Some(state) = model.cluster else { return (at, Role::Good) };
     let term = state.term;
     match state.leader {
@@ -102,6 +119,9 @@ fn items(model: &Model) -> Vec<(String, Role)> {
     let (waiting, failed) = model.waiting();
     if failed > 0 {
         out.push((format!("{failed} failed"), Role::Error));
+    }
+    if matches!(model.connection, Connection::Away { .. }) {
+        return out;
     }
     if waiting > 0 {
         out.push((format!("{waiting} queued"), Role::Queued));

@@ -73,7 +73,8 @@ impl Bench {
     fn ready(&mut self, seat: u32) {
         let server = format!("127.0.0.1:710{seat}");
         let (cluster, user) = ("west".into(), user(ALICE));
-        self.tell(ClientEvent::Connection(Connection::Ready { server, seat, cluster, user }));
+        let ready = Connection::Ready { server, seat, cluster, user, via: None };
+        self.tell(ClientEvent::Connection(ready));
     }
 
     fn cluster(&mut self, leader: Option<u32>, term: u64, live: u32) {

@@ -2,7 +2,7 @@
 
 use super::chat::target;
 use super::{all, bytes, cluster_or_none, device, each, fixed_or_none, group, range};
-use super::{cluster_or_zero, user};
+use super::{cluster_or_zero, need, user};
 use crate::chat::ids::{ConversationId, DeviceId, Position, UserId};
 use crate::limits;
 use crate::wire::message::{
@@ -69,6 +69,11 @@ impl From<&ClientMsg> for Frame {
                 new: c.new.clone(),
                 keep_devices: c.keep_devices,
             }),
+            ClientMsg::Certify { request } => Self::Certify(pb::Certify { request: *request }),
+            ClientMsg::Visit { certificate, signature } => Self::Visit(pb::Visit {
+                certificate: Some(certificate.into()),
+                signature: signature.clone(),
+            }),
             ClientMsg::Ping(token) => Self::Ping(pb::Ping { token: *token }),
         }
     }
@@ -115,6 +120,11 @@ impl TryFrom<pb::ClientFrame> for ClientMsg {
                 new: c.new,
                 keep_devices: c.keep_devices,
             }),
+            Frame::Certify(c) => Self::Certify { request: c.request },
+            Frame::Visit(v) => Self::Visit {
+                certificate: need(v.certificate, "certificate")?.try_into()?,
+                signature: v.signature,
+            },
             Frame::Ping(p) => Self::Ping(p.token),
         })
     }
@@ -140,6 +150,7 @@ impl From<&Hello> for pb::Hello {
             Purpose::Where => 2,
             Purpose::Status => 3,
             Purpose::Link => 4,
+            Purpose::Visit => 5,
         };
         Self {
             min: h.min,
@@ -163,6 +174,7 @@ impl TryFrom<pb::Hello> for Hello {
             2 => Purpose::Where,
             3 => Purpose::Status,
             4 => Purpose::Link,
+            5 => Purpose::Visit,
             _ => return Err(WireError::Unknown("purpose")),
         };
         if purpose == Purpose::Chat {

@@ -2,14 +2,14 @@
 
 use super::chat::{kind, kind_number, outcome_fields, refusal};
 use super::{
-    all, bytes, bytes_or_empty, cluster_or_zero, clusters_from, clusters_to, device, each,
-    fixed_or_zero, group, need, range, user,
+    all, bytes, bytes_or_empty, cluster, cluster_or_zero, clusters_from, clusters_to, device, each,
+    fixed, fixed_or_zero, group, need, range, user,
 };
 use crate::chat::event::Outcome;
 use crate::chat::ids::{ConversationId, Group, Position};
 use crate::wire::message::{
-    Ack, ClusterState, ConversationInfo, DeviceInfo, Member, OutcomeRun, Ready, ServerMsg, Welcome,
-    Where,
+    Ack, ClusterState, ConversationInfo, DeviceCertificate, DeviceInfo, Member, OutcomeRun, Ready,
+    ServerMsg, Welcome, Where,
 };
 use crate::wire::pb::server_frame::Frame;
 use crate::wire::{WireError, pb};
@@ -66,6 +66,11 @@ impl From<&ServerMsg> for Frame {
             ServerMsg::Devices { request, devices } => {
                 Self::DeviceList(pb::DeviceList { request: *request, devices: each(devices) })
             }
+            ServerMsg::Certified { request, certificate } => Self::Certified(pb::Certified {
+                request: *request,
+                certificate: Some(certificate.into()),
+            }),
+            ServerMsg::Visiting => Self::Visiting(pb::Visiting {}),
             ServerMsg::Done { request } => Self::Done(pb::Done { request: *request }),
             ServerMsg::Busy { retry_after_ms } => {
                 Self::Busy(pb::Busy { retry_after_ms: *retry_after_ms })
@@ -115,11 +120,46 @@ impl TryFrom<pb::ServerFrame> for ServerMsg {
                 conversation: (f.conversation != 0).then_some(ConversationId(f.conversation)),
             },
             Frame::DeviceList(l) => Self::Devices { request: l.request, devices: all(l.devices)? },
+            Frame::Certified(c) => Self::Certified {
+                request: c.request,
+                certificate: need(c.certificate, "certificate")?.try_into()?,
+            },
+            Frame::Visiting(_) => Self::Visiting,
             Frame::Done(d) => Self::Done { request: d.request },
             Frame::Busy(b) => Self::Busy { retry_after_ms: b.retry_after_ms },
             Frame::GoAway(g) => Self::GoAway { retry_after_ms: g.retry_after_ms, text: g.text },
             Frame::Pong(p) => Self::Pong(p.token),
             Frame::Cluster(state) => Self::Cluster(state.into()),
+        })
+    }
+}
+
+impl From<&DeviceCertificate> for pb::DeviceCertificate {
+    fn from(c: &DeviceCertificate) -> Self {
+        Self {
+            cluster: bytes(&c.cluster.0),
+            user: Some((&c.user).into()),
+            device: bytes(&c.device.0),
+            key: bytes(&c.key),
+            until_ms: c.until_ms,
+            seat: c.seat,
+            signature: c.signature.clone(),
+        }
+    }
+}
+
+impl TryFrom<pb::DeviceCertificate> for DeviceCertificate {
+    type Error = WireError;
+
+    fn try_from(c: pb::DeviceCertificate) -> Result<Self, WireError> {
+        Ok(Self {
+            cluster: cluster(&c.cluster)?,
+            user: user(c.user)?,
+            device: device(&c.device)?,
+            key: fixed(&c.key, "device key")?,
+            until_ms: c.until_ms,
+            seat: c.seat,
+            signature: c.signature,
         })
     }
 }

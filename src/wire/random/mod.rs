@@ -7,8 +7,8 @@ pub(crate) use log::{command, export, mark, write};
 
 use super::message::{
     Ack, ChangePassword, ClientMsg, ClusterState, ConversationInfo, Credentials, Cursor,
-    DeviceInfo, Fetch, Hello, MarkEntry, Member, OutcomeRun, Purpose, Ready, SendRun,
-    ServerAddress, ServerMsg, Status, Welcome, Where,
+    DeviceCertificate, DeviceInfo, Fetch, Hello, MarkEntry, Member, OutcomeRun, Purpose, Ready,
+    SendRun, ServerAddress, ServerMsg, Status, Welcome, Where,
 };
 use super::statement::{Elections, Event, LastLeader, Load, MemberView, PeerView};
 use crate::chat::command::Target;
@@ -130,8 +130,8 @@ fn mark_entry(rng: &mut StdRng) -> MarkEntry {
 }
 
 fn hello(rng: &mut StdRng) -> Hello {
-    let purpose =
-        [Purpose::Chat, Purpose::Where, Purpose::Status, Purpose::Link][rng.random_range(0..4)];
+    let all = [Purpose::Chat, Purpose::Where, Purpose::Status, Purpose::Link, Purpose::Visit];
+    let purpose = all[rng.random_range(0..all.len())];
     Hello {
         min: small(rng),
         max: small(rng),
@@ -159,7 +159,7 @@ fn send_run(rng: &mut StdRng) -> SendRun {
 }
 
 pub(crate) fn client_msg(rng: &mut StdRng) -> ClientMsg {
-    match rng.random_range(0..13) {
+    match rng.random_range(0..15) {
         0 => ClientMsg::Hello(hello(rng)),
         1 => ClientMsg::Register(credentials(rng)),
         2 => ClientMsg::Login(Credentials { invite: String::new(), ..credentials(rng) }),
@@ -186,7 +186,21 @@ pub(crate) fn client_msg(rng: &mut StdRng) -> ClientMsg {
             new: text(rng),
             keep_devices: rng.random(),
         }),
+        12 => ClientMsg::Certify { request: small(rng) },
+        13 => ClientMsg::Visit { certificate: certificate(rng), signature: blob(rng, 64) },
         _ => ClientMsg::Ping(rng.random()),
+    }
+}
+
+fn certificate(rng: &mut StdRng) -> DeviceCertificate {
+    DeviceCertificate {
+        cluster: cluster(rng),
+        user: user(rng),
+        device: device(rng),
+        key: rng.random(),
+        until_ms: rng.random(),
+        seat: small(rng),
+        signature: blob(rng, 200),
     }
 }
 
@@ -385,7 +399,7 @@ fn device_info(rng: &mut StdRng) -> DeviceInfo {
 
 pub(crate) fn server_msg(rng: &mut StdRng) -> ServerMsg {
     let (request, retry_after_ms) = (small(rng), small(rng));
-    match rng.random_range(0..19) {
+    match rng.random_range(0..21) {
         0 => ServerMsg::Welcome(welcome(rng)),
         1 => ServerMsg::Redirect(address(rng)),
         2 => ServerMsg::Where(where_(rng)),
@@ -418,6 +432,8 @@ pub(crate) fn server_msg(rng: &mut StdRng) -> ServerMsg {
         15 => ServerMsg::Pong(rng.random()),
         16 => ServerMsg::Devices { request, devices: list(rng, 0, device_info) },
         17 => ServerMsg::Done { request },
+        18 => ServerMsg::Certified { request, certificate: certificate(rng) },
+        19 => ServerMsg::Visiting,
         _ => ServerMsg::Cluster(cluster_state(rng)),
     }
 }

@@ -24,6 +24,8 @@ pub struct Person {
     plain: bool,
     password: bool,
     register: bool,
+    /// Of `--user`, and where it connects, for a guest of another cluster.
+    guest: Option<(String, Vec<String>)>,
 }
 
 /// A message as `--json` prints it.
@@ -58,8 +60,8 @@ impl Person {
         let home = home.join(format!("home-{name}"));
         std::fs::create_dir_all(&home).unwrap();
         std::fs::write(home.join("password"), format!("the password of {name}\n")).unwrap();
-        let (name, cluster) = (name.to_owned(), cluster.to_owned());
-        Self { name, home, cluster, discovery, plain, password: true, register: true }
+        let (name, cluster, guest) = (name.to_owned(), cluster.to_owned(), None);
+        Self { name, home, cluster, discovery, plain, password: true, register: true, guest }
     }
 
     /// The same person at another machine, with the same password.
@@ -95,6 +97,22 @@ impl Person {
         self
     }
 
+    /// The same person on the same machine as `name@home`, who connects with these options and
+    /// has no password at hand.
+    pub fn away(&self, home: &str, options: &[&str]) -> Self {
+        let user = format!("{}@{home}", self.name);
+        let options = options.iter().map(|&option| option.to_owned()).collect();
+        Self {
+            name: self.name.clone(),
+            home: self.home.clone(),
+            discovery: self.discovery,
+            plain: self.plain,
+            password: false,
+            register: false,
+            guest: Some((user, options)),
+        }
+    }
+
     /// Where this person's files are.
     pub fn home(&self) -> &Path {
         &self.home
@@ -113,7 +131,8 @@ impl Person {
     /// `rustchat chat` as this person, with `options`; registers where the name is new.
     pub fn chat(&self, options: &[&str]) -> Command {
         let mut command = program(&self.home);
-        command.args(["chat", "--user", &self.name]);
+        let (user, more) = self.guest.clone().unwrap_or((self.name.clone(), Vec::new()));
+        command.args(["chat", "--user", &user]).args(more);
         if self.register {
             command.arg("--register");
         }
@@ -275,6 +294,14 @@ impl Talk {
         assert!(status.success(), "{}: {status}", self.what);
         self.reader.take().unwrap().join().unwrap();
         self.said()
+    }
+
+    /// Waits until it gives up by itself.
+    #[track_caller]
+    pub fn fails(mut self, deadline: Duration) {
+        let what = format!("{} gives up", self.what);
+        let status = wait_until(deadline, &what, || self.child.0.try_wait().unwrap());
+        assert!(!status.success(), "{}: {status}", self.what);
     }
 
     /// Ends it with SIGTERM, as a person would.

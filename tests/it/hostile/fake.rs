@@ -160,6 +160,7 @@ fn answers(message: &ClientMsg, manner: Manner, own: SocketAddr) -> Vec<ServerMs
         ClientMsg::Lookup { request, .. }
         | ClientMsg::Devices { request }
         | ClientMsg::Revoke { request, .. }
+        | ClientMsg::Certify { request }
         | ClientMsg::ChangePassword(ChangePassword { request, .. }) => {
             vec![refused(*request, Refusal::NoSuchUser)]
         }
@@ -174,7 +175,7 @@ fn answers(message: &ClientMsg, manner: Manner, own: SocketAddr) -> Vec<ServerMs
             }]
         }
         ClientMsg::Ping(token) => vec![ServerMsg::Pong(*token)],
-        ClientMsg::Send { .. } | ClientMsg::Mark(_) => Vec::new(),
+        ClientMsg::Send { .. } | ClientMsg::Mark(_) | ClientMsg::Visit { .. } => Vec::new(),
     }
 }
 

@@ -11,7 +11,7 @@ use crate::limits;
 use crate::server::hub::{Delivery, Note};
 use crate::server::placement::Place;
 use crate::server::queries;
-use crate::server::session::{Answer, Output, Proven, Query, Session, Trouble};
+use crate::server::session::{Answer, Other, Output, Proven, Query, Session, Trouble};
 use crate::wire::client::decode_server;
 use crate::wire::message::{
     Challenge, ClientMsg, ClusterState, Credentials, Cursor, Hello, Purpose, SendRun,
@@ -119,11 +119,9 @@ fn another_cluster_is_handed_over() {
     let mut session = session(&server);
     let outputs =
         said(&mut session, ClientMsg::Hello(Hello { purpose: Purpose::Link, ..hello(1) }));
-    let [Output::Send(ServerMsg::Welcome(welcome)), Output::Link { challenge }] = &outputs[..]
-    else {
-        panic!("{outputs:?}");
-    };
-    assert_eq!(welcome.challenge, *challenge);
+    let Output::Send(ServerMsg::Welcome(welcome)) = &outputs[0] else { panic!("{outputs:?}") };
+    let handed = Output::HandOver { to: Other::Cluster, challenge: welcome.challenge };
+    assert_eq!(outputs[1..], [handed]);
     assert!(session.is_closed());
 }
 

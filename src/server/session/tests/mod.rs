@@ -3,6 +3,7 @@
 
 mod client;
 mod door;
+mod guests;
 mod hostile;
 mod reads;
 mod world;

@@ -66,7 +66,13 @@ impl Server {
 
     pub fn setup(&self, seat: u32) -> Arc<Setup> {
         let state = self.state.clone();
-        Arc::new(Setup { cluster_name: "west".to_owned(), seat, servers: Vec::new(), state })
+        Arc::new(Setup {
+            cluster_name: "west".to_owned(),
+            seat,
+            servers: Vec::new(),
+            features: 0,
+            state,
+        })
     }
 }
 
@@ -307,7 +313,7 @@ impl<'a> World<'a> {
                     Output::Join { user, device, epoch } => {
                         link.mailbox.join(user, device, epoch);
                     }
-                    Output::Marks(_) | Output::Close | Output::Link { .. } => {}
+                    Output::Marks(_) | Output::Close | Output::HandOver { .. } => {}
                 }
             }
         }

@@ -2,7 +2,7 @@
 //! read, and nothing else on the screen changes. Nor does one of them pass for the program.
 
 use super::*;
-use crate::client::{ClientError, FoundUser};
+use crate::client::{ClientError, FoundUser, Via};
 use crate::support::hostile::{NAMES, acts, texts};
 use crate::ui::chat::layout::Layout;
 use crate::ui::theme::Role;
@@ -147,6 +147,7 @@ fn names_titles_reasons_and_errors_are_read_and_do_nothing() {
         let ready = |cluster: String| Connection::Ready {
             server: server.clone(),
             seat: 2,
+            via: Some(Via { cluster: cluster.clone(), seat: 1 }),
             cluster,
             user: user(ALICE),
         };
@@ -184,6 +185,7 @@ fn names_titles_reasons_and_errors_are_read_and_do_nothing() {
             waiting,
             failed,
             Connection::Failed(choose),
+            Connection::Away { home: text.clone(), via: text.clone(), retry_ms: 0 },
             ready(text.clone()),
         ] {
             b.tell(ClientEvent::Connection(connection));

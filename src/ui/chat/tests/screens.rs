@@ -1,6 +1,7 @@
 //! Whole screens, compared with what they shall be.
 
 use super::*;
+use crate::client::Via;
 use crate::ui::theme::Role;
 
 /// A working day: three conversations, a fail-over, one message that waits.
@@ -240,4 +241,72 @@ fn a_long_list_keeps_the_open_one_in_view_and_counts_the_hidden() {
     let screen = b.screen();
     assert!(screen.contains(">  user21"), "{screen}");
     assert!(screen.contains("  23 more          11│"), "{screen}");
+}
+
+/// Alice of east, a guest of west.
+fn guest(columns: u16, rows: u16) -> Bench {
+    let mut b = Bench::cold(columns, rows);
+    b.tell(ClientEvent::Connection(Connection::Ready {
+        server: "127.0.0.1:7102".into(),
+        seat: 1,
+        cluster: "east".into(),
+        user: user(ALICE),
+        via: Some(Via { cluster: "west".into(), seat: 2 }),
+    }));
+    b.talk(1, &[ALICE, BOB], 3, 3);
+    b.say(1, BOB, 3, &["what was said before"]);
+    b.keys("alt+1");
+    b
+}
+
+fn away(b: &mut Bench) {
+    let (home, via) = ("east".into(), "west".into());
+    b.tell(ClientEvent::Connection(Connection::Away { home, via, retry_ms: 300 }));
+}
+
+#[test]
+fn a_guest_sees_by_way_of_whom_they_are_at_home() {
+    for (columns, rows) in [(80, 24), (120, 40)] {
+        let mut b = guest(columns, rows);
+        b.cluster(Some(1), 8, 3);
+        let (row, role) = status(&b);
+        assert!(row.starts_with(" alice@east via west n2 ▸ n1 t8 │ east "), "{row}");
+        assert_eq!(role, Role::Good);
+        b.keys("'/status enter");
+        let said = "connected to n1 of east via west n2 at";
+        assert!(b.screen().contains(said), "{}", b.screen());
+    }
+}
+
+#[test]
+fn a_guest_whose_home_is_away_sees_what_works_and_what_does_not() {
+    for (columns, rows) in [(80, 24), (120, 40)] {
+        let mut b = guest(columns, rows);
+        away(&mut b);
+        let kept = "east cannot be reached through west; what you write is kept here";
+        assert!(status(&b).0.starts_with(&format!(" {kept} ")), "{}", status(&b).0);
+        let told = |b: &Bench| {
+            let notices = &b.model.current().unwrap().notices;
+            let parts = notices.iter().flat_map(|notice| &notice.parts);
+            parts.filter(|part| part.contains("what is here can be read")).count()
+        };
+        assert_eq!(told(&b), 1);
+        assert!(b.screen().contains("what was said before"), "{}", b.screen());
+        b.queue(1, 1, "a");
+        let one = "east cannot be reached through west: 1 queued; it is sent when it answers";
+        assert!(status(&b).0.contains(one), "{}", status(&b).0);
+        b.queue(1, 2, "b");
+        b.queue(1, 3, "c");
+        // It goes on trying: that says nothing new.
+        b.tell(ClientEvent::Connection(Connection::Discovering));
+        b.tell(ClientEvent::Connection(Connection::Connecting { to: "127.0.0.1:7102".into() }));
+        away(&mut b);
+        let all = "east cannot be reached through west: 3 queued; they are sent when it answers";
+        let (row, role) = status(&b);
+        assert!(row.contains(all), "{row}");
+        assert_eq!(role, Role::Warning);
+        assert_eq!(told(&b), 1, "{}", b.screen());
+        b.ready(1);
+        assert!(status(&b).0.starts_with(" alice@n1"), "{}", status(&b).0);
+    }
 }

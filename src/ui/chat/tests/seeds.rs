@@ -58,8 +58,9 @@ fn step(b: &mut Bench, rng: &mut StdRng) {
         16 => b.mark(n, rng.random_range(1..5), rng.random_range(0..500), rng.random_range(0..500)),
         17 => b.cluster(rng.random_bool(0.7).then_some(2), number, rng.random_range(0..4)),
         18 => {
-            let why = pick(rng).into();
-            b.tell(ClientEvent::Connection(match rng.random_range(0..5) {
+            let why = String::from(pick(rng));
+            b.tell(ClientEvent::Connection(match rng.random_range(0..6) {
+                5 => Connection::Away { home: why.clone(), via: why, retry_ms: 100 },
                 0 => Connection::Discovering,
                 1 => Connection::Connecting { to: why },
                 2 => Connection::Failed(ClientError::State(why)),
