@@ -162,10 +162,10 @@ fn come_to(of: &Cluster, reader: UserId, writer: UserId) -> [Option<(DeviceId, u
     let mark = of.state.mark(conversation, reader);
     [mark.map_or(0, |m| m.delivered), mark.map_or(0, |m| m.read)].map(|upto| {
         let runs = of.between(reader, writer).into_iter().filter(|run| run.sender == writer);
-        let seqs = runs.flat_map(|run| {
+        let mut seqs = runs.flat_map(|run| {
             (0..run.count()).map(|n| (run.first_seq + n, (run.device, run.first_number + n)))
         });
-        seqs.filter(|(seq, _)| *seq <= upto).last().map(|(_, id)| id)
+        seqs.rfind(|(seq, _)| *seq <= upto).map(|(_, id)| id)
     })
 }
 
