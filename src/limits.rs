@@ -61,7 +61,8 @@ pub const FORMER_CLUSTERS: usize = 8;
 pub const LINKS: usize = 64;
 /// Users, devices and conversations that one other cluster may bring here.
 pub const LINK_ROWS: u64 = 1_000_000;
-/// Stretches of unseen messages that a conversation with a user of another cluster remembers.
+/// Stretches of unseen messages that a conversation with a user of another cluster remembers,
+/// half of them of each of the two.
 pub const TRAIL: usize = 128;
 /// Messages in one export to another cluster.
 pub const EXPORT_MESSAGES: usize = 512;
