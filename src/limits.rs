@@ -79,7 +79,8 @@ pub const HEARD_AT_ONCE: usize = 8;
 pub const LINK_SERVERS: usize = 16;
 /// Users, devices and conversations that one other cluster may bring here.
 pub const LINK_ROWS: u64 = 1_000_000;
-/// Stretches of unseen messages that a conversation with a user of another cluster remembers.
+/// Stretches of unseen messages that a conversation with a user of another cluster remembers,
+/// half of them of each of the two.
 pub const TRAIL: usize = 128;
 /// Messages in one export to another cluster.
 pub const EXPORT_MESSAGES: usize = 512;

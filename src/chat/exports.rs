@@ -90,9 +90,19 @@ impl State {
         }
         let (first_seq, device, first_number) = (run.first_seq, run.device, run.first_number);
         trail.push(Stretch { first_seq, count, device, first_number });
-        // What is forgotten counts as seen once something later is.
-        let many = trail.len().saturating_sub(limits::TRAIL);
-        trail.drain(..many);
+        self.shorten_trail(run.conversation, run.sender);
+    }
+
+    /// Each of the two has half of the trail, so that the last words of one are not forgotten for
+    /// what the other one writes. What is forgotten counts as seen once something later is.
+    fn shorten_trail(&mut self, conversation: ConversationId, sender: UserId) {
+        let Some(room) = self.conversations.get(&conversation) else { return };
+        let theirs = |s: &Stretch| self.owner(s.device) == Some(sender);
+        let many = room.row.trail.iter().filter(|s| theirs(s)).count() > limits::TRAIL / 2;
+        let oldest = room.row.trail.iter().position(theirs).filter(|_| many);
+        if let (Some(oldest), Some(room)) = (oldest, self.conversations.get_mut(&conversation)) {
+            room.row.trail.remove(oldest);
+        }
     }
 
     /// Once a message was seen, nobody asks for it any more.

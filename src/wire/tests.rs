@@ -266,7 +266,7 @@ fn a_state_lives_on_in_its_rows() {
 fn restarted(store: &BTreeMap<(Table, Bytes), Row>) -> State {
     let mut state = State::default();
     for row in store.values() {
-        if row.table < Table::History {
+        if row.table < Table::History || row.table == Table::Links {
             state.load(write_of(row).unwrap());
         }
     }

@@ -108,7 +108,7 @@ async fn a_server_whose_database_is_away_at_its_first_start_does_not_start() {
     let (ready, is_ready) = oneshot::channel();
     let config = config(12, 1, 1, store);
     let (stop, pulse) = (CancellationToken::new(), watch::channel(Pulse::default()).0);
-    let ended = timeout(DEADLINE, run(config, stop, ready, pulse)).await;
+    let ended = timeout(DEADLINE, Box::pin(run(config, stop, ready, pulse))).await;
     assert!(matches!(ended, Ok(Err(ServeError::Unavailable(_)))), "{ended:?}");
     assert!(is_ready.await.is_err(), "it was never ready");
 }

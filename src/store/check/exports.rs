@@ -85,9 +85,9 @@ mod tests {
         let [one, two, three] = [one, two, three].map(Clone::clone);
         let end = |rows: &[Row]| of(rows).end(&state).unwrap_or_default();
         assert_eq!(end(&[one.clone(), two.clone()]), "");
-        assert!(end(&[one.clone()]).contains("ends at position 2, not 3"));
+        assert!(end(std::slice::from_ref(&one)).contains("ends at position 2, not 3"));
         assert!(end(&[]).contains("ends at position 0, not 3"));
-        assert!(end(&[two.clone()]).contains("no position 1"));
+        assert!(end(std::slice::from_ref(&two)).contains("no position 1"));
         assert!(end(&[one.clone(), two.clone(), three.clone()]).contains("ends at position 4"));
         let swapped = Row { key: two.key.clone(), ..three.clone() };
         assert!(end(&[one.clone(), swapped]).contains("another hash before position 3"));

@@ -162,10 +162,10 @@ fn come_to(of: &Cluster, reader: UserId, writer: UserId) -> [Option<(DeviceId, u
     let mark = of.state.mark(conversation, reader);
     [mark.map_or(0, |m| m.delivered), mark.map_or(0, |m| m.read)].map(|upto| {
         let runs = of.between(reader, writer).into_iter().filter(|run| run.sender == writer);
-        let seqs = runs.flat_map(|run| {
+        let mut seqs = runs.flat_map(|run| {
             (0..run.count()).map(|n| (run.first_seq + n, (run.device, run.first_number + n)))
         });
-        seqs.filter(|(seq, _)| *seq <= upto).last().map(|(_, id)| id)
+        seqs.rfind(|(seq, _)| *seq <= upto).map(|(_, id)| id)
     })
 }
 
@@ -226,6 +226,35 @@ fn a_long_unread_conversation_keeps_a_short_trail() {
     west.pull_all(&east);
     same_marks(&east, &west, bob, alice);
     assert_eq!(come_to(&west, bob, alice)[1], Some((device_of(1, 1), rounds)));
+    west.agrees();
+    east.agrees();
+}
+
+/// Who writes much does not make the other one's last words forgotten.
+#[test]
+fn last_words_are_marked_however_much_the_reader_writes() {
+    let (mut west, mut east) = (Cluster::founded(1, 2), Cluster::founded(2, 1));
+    west.trust(&east);
+    east.trust(&west);
+    west.meet(&east, 1);
+    east.meet(&west, 1);
+    let (alice, bob) = (west.user(1), east.user(1));
+    east.send(device_of(2, 1), alice, &["last words".to_owned()]);
+    west.pull_all(&east);
+    for n in 0..2 * limits::TRAIL {
+        // Numbers with gaps, for others are written to between: a stretch for each.
+        west.send(device_of(1, 1), bob, &[format!("to bob {n}")]);
+        west.send(device_of(1, 1), west.user(2), &[format!("to another {n}")]);
+    }
+    east.pull_all(&west);
+    west.mark(alice, bob, 1, 1);
+    east.pull_all(&west);
+    assert_eq!(come_to(&east, alice, bob), [Some((device_of(2, 1), 1)); 2]);
+    same_marks(&west, &east, alice, bob);
+    let last = 2 * limits::TRAIL as u64 + 1;
+    east.mark(bob, alice, last, last);
+    west.pull_all(&east);
+    same_marks(&east, &west, bob, alice);
     west.agrees();
     east.agrees();
 }
