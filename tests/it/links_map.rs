@@ -1,7 +1,7 @@
 //! The map of other clusters: who is in it, and whom operators trust. Run again with
 //! `cargo test --test it links_map -- --nocapture`.
 
-use crate::harness::{Cluster, Setup, ends, wait_until, watch};
+use crate::harness::{Cluster, Setup, Terminal, ends, wait_until, watch};
 use crate::operators::{get, probes::alerts_know};
 use serde_json::Value;
 use std::net::TcpListener;
@@ -265,4 +265,20 @@ fn of_several_clusters_a_person_names_one_and_the_one_used_last_is_taken() {
     assert_eq!((known(&east), known(&west)), (2, 0));
     ends(&bob.run(&["--send", "bob", "--cluster", "west"], &["and there"]), 0);
     assert_eq!((known(&east), known(&west)), (2, 1));
+}
+
+#[test]
+fn on_a_terminal_a_person_compares_the_key_and_says_yes() {
+    let (west, east) = west_and_east();
+    let (at, conf) = (east.address(1).to_string(), west.conf());
+    let conf = conf.to_str().unwrap();
+    for answer in ["no", "yes"] {
+        let words = ["link", "trust", &at, "--nodes", conf];
+        let mut terminal = Terminal::run(west.home(), words);
+        terminal.wait_for(SOON, &east.fingerprint());
+        terminal.wait_for(SOON, "(yes/no)?");
+        terminal.keys(&format!("{answer}\r"));
+        assert_eq!(terminal.ended(SOON) == 0, answer == "yes");
+        assert_eq!(west.link("east").is_some(), answer == "yes", "{}", terminal.text());
+    }
 }

@@ -64,13 +64,14 @@ async fn confirm(text: &str, key: Fingerprint) -> Result<(), Failure> {
     let text = printable(text).into_owned();
     if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
         let text = format!(
-            "{text}: compare it with what its operator sees in `rustchat keys show`, and add \
+            "{text} has the key {key}: compare it with what its operator sees in `rustchat keys show`, and add \
              --fingerprint {key}"
         );
         return Err(Failure::text(Kind::Auth, text));
     }
     let question = format!(
-        "{text}.\nCompare it with what its operator sees in `rustchat keys show`.\n\
+        "{text} has the key\n\n    {key}\n\n\
+         Compare it with what its operator sees in `rustchat keys show`.\n\
          Is it the same (yes/no)? "
     );
     let asked = tokio::task::spawn_blocking(move || {

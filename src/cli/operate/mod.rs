@@ -123,7 +123,9 @@ fn tell(answer: Answer) -> Outcome {
             Ok(End::Done)
         }
         Answer::Failed(failure) => Err(failure),
-        Answer::Confirm { text, .. } => Err(Failure::text(Kind::Auth, text)),
+        Answer::Confirm { text, key } => {
+            Err(Failure::text(Kind::Auth, format!("{text} has the key {key}")))
+        }
         Answer::Nobody(why) => {
             complain(&why);
             Ok(End::NoAnswer)

@@ -113,9 +113,8 @@ async fn trust(shared: &Shared, wanted: &Wanted) -> Result<Response, No> {
             return Err(No::forbidden(text));
         }
         None => {
-            let text = format!("{shown} has the key {key}");
             let document = json!({
-                "fingerprint": key.to_string(), "result": "confirm", "text": text,
+                "fingerprint": key.to_string(), "result": "confirm", "text": shown,
             });
             return Ok(routes::json(StatusCode::OK, &document));
         }
@@ -133,7 +132,10 @@ async fn commit(shared: &Shared, met: Hear, heard: bool, alias: String) -> Respo
         commands.push(Command::Hear(met));
     }
     commands.push(Command::Trust(Trusting { cluster, key, alias: alias.clone() }));
-    let text = format!("{alias} ({cluster}) is trusted: users there are NAME@{alias}");
+    let is_stopped = |link: &Link| matches!(link.trust, Trust::Stopped(_));
+    let stopped = shared.setup.state.read(|r| r.state.link(cluster).is_some_and(is_stopped));
+    let then = if stopped { "; it is stopped: see `rustchat link resume`" } else { "" };
+    let text = format!("{alias} ({cluster}) is trusted: users there are NAME@{alias}{then}");
     let is_so = |chat: &Chat| {
         let link = chat.link(cluster).filter(|link| link.cluster == cluster)?;
         (link.is_open() && link.alias == alias && link.key == key).then_some(Ok(()))
@@ -199,9 +201,10 @@ fn find(chat: &Chat, who: &str) -> Result<Link, No> {
     let id = ClusterId::parse(who);
     let exactly = |l: &&Link| l.alias == who || Some(l.cluster) == id || Some(l.key) == key;
     let loosely = |l: &&Link| l.name == who || l.address == who;
-    let mut found: Vec<&Link> = chat.links().filter(exactly).collect();
+    let known = || chat.links().filter(|_| !who.is_empty());
+    let mut found: Vec<&Link> = known().filter(exactly).collect();
     if found.is_empty() {
-        found = chat.links().filter(loosely).collect();
+        found = known().filter(loosely).collect();
     }
     match found.as_slice() {
         [one] => Ok(Link::clone(one)),
@@ -269,3 +272,6 @@ async fn resume(shared: &Shared, who: &str) -> Result<Response, No> {
     let text = format!("the link to {} goes on, from its beginning", called(&link));
     Ok(settle(shared, &[Command::Resume { cluster }], is_so, &text).await)
 }
+
+#[cfg(test)]
+mod tests;
