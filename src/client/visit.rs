@@ -23,7 +23,7 @@ use tokio::time::timeout;
 /// The other cluster's server must greet within this time.
 const GREETING: Duration = Duration::from_secs(3);
 /// Longer than the other cluster tries to reach this one's home.
-const WAY_HOME: Duration = Duration::from_secs(10);
+const WAY_HOME: Duration = Duration::from_secs(12);
 
 /// What a guest has to show, and whom it expects at the end of the way.
 #[derive(Clone, Debug)]

@@ -31,6 +31,9 @@ pub struct LinkNow {
     pub theirs: Option<u64>,
     /// How far the other cluster has taken ours, as it said last to this node, and when.
     pub taken: Option<(u64, Instant)>,
+    /// `host:port` of its servers, as one of them said last to this node on a guest's behalf; at
+    /// most [`crate::limits::LINK_SERVERS`].
+    pub servers: Vec<String>,
     /// Answers that broke the protocol.
     pub broken: u64,
 }

@@ -2,18 +2,21 @@
 //! its own cluster, where all that follows is decided. It must not know what a guest has to say
 //! there: that is encrypted for its cluster.
 
-use super::dial::{self, LineError};
+use super::board::Board;
+use super::dial::{self, Line, LineError};
 use super::home::Home;
 use crate::chat::ids::{ClusterId, UserId};
 use crate::chat::link::Link;
 use crate::chat::refusal::Refusal;
 use crate::chat::text::printable;
 use crate::limits;
-use crate::tls::{Hint, Stream};
+use crate::tls::{Fingerprint, Hint, Stream};
 use crate::wire::conn::{ConnError, whole};
 use crate::wire::link::{LinkAnswer, LinkAsk, LinkReason};
-use crate::wire::message::{Challenge, DeviceCertificate, ServerMsg};
+use crate::wire::message::{Challenge, DeviceCertificate, ServerAddress, ServerMsg};
 use crate::wire::proof;
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 use ring::signature::{ED25519, UnparsedPublicKey};
 use std::time::{Duration, SystemTime};
 
@@ -103,7 +106,12 @@ pub fn judge(
 ///
 /// # Errors
 /// See [`No`].
-pub async fn way_home(home: &dyn Home, link: &Link, user: UserId) -> Result<Stream, No> {
+pub async fn way_home(
+    home: &dyn Home,
+    board: &Board,
+    link: &Link,
+    user: UserId,
+) -> Result<Stream, No> {
     let away = |why: &dyn std::fmt::Display| {
         No::Away(format!("{} cannot be reached from here: {why}", printable(&link.alias)))
     };
@@ -111,13 +119,36 @@ pub async fn way_home(home: &dyn Home, link: &Link, user: UserId) -> Result<Stre
         Some(LinkReason::Busy | LinkReason::Generation) | None => away(&error),
         Some(_) => No::HomeRefuses(printable(&error.to_string()).into_owned()),
     };
-    let mut line = dial::to(home, link).await.map_err(refused)?;
+    let mut line = reach(home, board, link).await.map_err(refused)?;
+    let servers = line.met.servers.iter().take(limits::LINK_SERVERS);
+    let servers = servers.map(ServerAddress::for_clients).collect();
+    board.note(link.number, |now| now.servers = servers);
     match line.ask(&LinkAsk::Relay(user), limits::LINK_ANSWER).await.map_err(refused)? {
         LinkAnswer::Relayed => {}
         other => return Err(refused(dial::unasked(&other))),
     }
     let conn = line.into_conn();
     whole(conn.reader, conn.writer).await.map_err(|error: ConnError| away(&error))
+}
+
+/// A line to the server that the log names, else to another one of its cluster, as far as this
+/// node has heard of any: the log may learn later than a guest comes.
+async fn reach(home: &dyn Home, board: &Board, link: &Link) -> Result<Line, LineError> {
+    let error = match dial::to(home, link).await {
+        Err(error @ (LineError::Unreachable(_) | LineError::Late)) => error,
+        other => return other,
+    };
+    let others = board.of(link.number).servers;
+    let key = Fingerprint::from(link.key);
+    let others = others.iter().filter(|address| **address != link.address);
+    let lines = others.map(|address| dial::dial(home, address, key, Some(link.cluster)));
+    let mut lines: FuturesUnordered<_> = lines.collect();
+    while let Some(line) = lines.next().await {
+        if line.is_ok() {
+            return line;
+        }
+    }
+    Err(error)
 }
 
 /// Resolves when this cluster's operator does not trust the other one any more.

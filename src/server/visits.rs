@@ -81,7 +81,10 @@ async fn let_in(
     let link = judge(shared, shown, challenge, SystemTime::now()).map_err(|no| no.answer())?;
     let seat = shared.guests.come(link.number, certificate.user);
     let seat = seat.ok_or_else(|| No::Full.answer())?;
-    let home = shared.stop.run_until_cancelled(way_home(shared, &link, certificate.user)).await;
+    let home = shared
+        .stop
+        .run_until_cancelled(way_home(shared, &shared.board, &link, certificate.user))
+        .await;
     let stops =
         || ServerMsg::GoAway { retry_after_ms: COME_BACK_MS, text: "this server stops".to_owned() };
     let home = home.ok_or_else(stops)?.map_err(|no| no.answer())?;
