@@ -71,11 +71,11 @@ impl State {
         m: &Messages,
     ) -> Result<(), TurnedDown> {
         let link = self.links.get(&number).ok_or(TurnedDown)?;
-        let origin = link.origin(m.origin).ok_or(TurnedDown)?;
         let last = m.first_number.checked_add(m.bodies.len() as u64).ok_or(TurnedDown)?;
         let here = self.is_local(m.to) && self.users.contains_key(&m.to);
         let sound = m.first_number > 0
             && last <= LAST_NUMBER
+            && link.is(m.origin)
             && (1..=limits::EXPORT_MESSAGES).contains(&m.bodies.len())
             && m.bodies.iter().all(fits);
         if !link.owns(m.sender) || self.is_local(m.sender) || !here || !sound {
@@ -83,7 +83,7 @@ impl State {
         }
         self.know(changes, number, at_ms, m.sender, &m.name)?;
         let known = self.know_device(changes, number, at_ms, m.sender, m.device)?;
-        let next = known.sent.get(&origin).map_or(0, |sent| sent.last_number).saturating_add(1);
+        let next = known.sent.get(&0).map_or(0, |sent| sent.last_number).saturating_add(1);
         let repeated = next.saturating_sub(m.first_number);
         if next >= last {
             // Told once more, after the cluster began anew.
@@ -92,9 +92,9 @@ impl State {
         // Only what stands somewhere counts as sent.
         let conversation = self.meeting_place(changes, number, m.sender, m.to)?;
         let known = self.devices.get_mut(&m.device).ok_or(TurnedDown)?;
-        let fresh = Sent { device: m.device, group: origin, ..Sent::default() };
-        known.sent.entry(origin).or_insert(fresh).last_number = last - 1;
-        changes.sent.insert((m.device, origin));
+        let fresh = Sent { device: m.device, ..Sent::default() };
+        known.sent.entry(0).or_insert(fresh).last_number = last - 1;
+        changes.sent.insert((m.device, 0));
         let bodies = m.bodies.get(usize::try_from(repeated).unwrap_or(usize::MAX)..);
         let bodies = bodies.unwrap_or_default().to_vec();
         let room = self.conversations.get(&conversation).ok_or(TurnedDown)?;

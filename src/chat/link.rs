@@ -1,7 +1,7 @@
 //! Other clusters, as rows and as what is told to them: whom the operators trust, how far their
 //! messages were taken over, how far ours were given away. It must not know how clusters talk.
 
-use super::ids::{ClusterId, DeviceId, Group, UserId};
+use super::ids::{ClusterId, DeviceId, UserId};
 use super::message::Body;
 use super::name::UserName;
 
@@ -164,15 +164,6 @@ impl Link {
     #[must_use]
     pub fn is(&self, cluster: ClusterId) -> bool {
         self.cluster == cluster || self.former.contains(&cluster)
-    }
-
-    /// Which of the ids that the cluster had one is, from 0 for the first. A cluster that was
-    /// restored from a backup may give its devices' numbers once more, with its id of then: they
-    /// are told apart by this.
-    #[must_use]
-    pub fn origin(&self, cluster: ClusterId) -> Option<Group> {
-        let mut ids = self.former.iter().chain([&self.cluster]);
-        ids.position(|id| *id == cluster).and_then(|at| Group::try_from(at).ok())
     }
 
     /// True for a user that this cluster registered.

@@ -321,9 +321,6 @@ impl Driver {
                 Output::ForgetHad => {
                     self.shared.device().save_have(BTreeMap::new()).map_err(state_failed)?;
                 }
-                Output::Renumber(done) => {
-                    self.shared.outbox().renumber(done).map_err(outbox_failed)?;
-                }
                 Output::RenewKeeping => self.renew_keeping()?,
                 Output::Reply(handle, result) => {
                     if let Some(reply) = self.replies.remove(&handle) {

@@ -54,7 +54,7 @@ impl Session {
         }
         let group = |sends: &[(Group, u64)]| sends.iter().find(|s| s.0 == 0).map_or(0, |s| s.1);
         let last = group(&ready.sends);
-        if last < self.sends.acked() && !self.on_lost_sends(last) {
+        if last < self.sends.acked() && !self.on_lost_sends() {
             return;
         }
         if let Some(known) = self.news.take() {
@@ -82,7 +82,7 @@ impl Session {
 
     /// The cluster has lost messages of this device that it had acknowledged. Those that wait
     /// here are sent under numbers that it can take; true where they can be sent at once.
-    fn on_lost_sends(&mut self, last: u64) -> bool {
+    fn on_lost_sends(&mut self) -> bool {
         match self.began {
             // The outbox refuses it: nothing explains it.
             None => true,
@@ -93,14 +93,8 @@ impl Session {
                 self.out.push_back(Output::Failed(ClientError::State(text.to_owned())));
                 false
             }
-            // Messages of the restored cluster have another origin: numbers may be used again.
-            Some(true) => {
-                self.sends = self.sends.renumbered(last);
-                self.out.push_back(Output::Renumber(last));
-                self.event(ClientEvent::Renumbered(self.sends.pending()));
-                true
-            }
-            Some(false) => {
+            // Other clusters may have the messages that were lost, by this device's numbers.
+            Some(_) => {
                 self.on_lost();
                 self.out.push_back(Output::RenewKeeping);
                 false

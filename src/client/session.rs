@@ -55,10 +55,8 @@ pub enum Output {
     },
     /// What was printed stood in another generation: it says nothing about this one.
     ForgetHad,
-    /// Own messages without an outcome are numbered from the one after this on.
-    Renumber(u64),
-    /// The same, as a new device: numbers of the old one may have been used by messages that
-    /// the cluster has lost.
+    /// Own messages without an outcome are sent as a new device: numbers of the old one may have
+    /// been used by messages that the cluster has lost, and that others have.
     RenewKeeping,
     /// Answers the question with this handle.
     Reply(u64, Result<Answer, ClientError>),

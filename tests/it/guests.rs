@@ -344,7 +344,7 @@ fn who_can_reach_home_goes_home_and_who_cannot_is_a_guest() {
     trust(&west, &east);
     trust(&east, &west);
     let bob = east.person("bob");
-    let chosen = Person::new("bob", east.home(), east.discovery(), false);
+    let chosen = Person::new("bob", east.home(), ("", east.discovery()), false);
     let output = chosen.run(&["--cluster", "east", "--send", "bob"], &["first"]);
     assert!(output.status.success(), "{}", texts(&output).1);
     let anywhere = bob.away("east", &[]);

@@ -207,14 +207,13 @@ fn waits(session: &mut Session, number: u64) {
 #[test]
 fn a_restored_cluster_is_known_by_its_former_id_and_takes_what_waits() {
     let old = ClusterId([9; 16]);
-    let mut session = of_first_generation(old, 5);
-    waits(&mut session, 6);
+    let mut session = of_first_generation(old, 3);
+    waits(&mut session, 4);
     welcomed(&mut session, 1, vec![old]);
     assert_eq!(outputs(&mut session), [Output::Began { restored: true, began_ms: 7 }]);
     ready(&mut session, 3);
     let kept = std::iter::from_fn(|| session.pop()).collect::<Vec<_>>();
     let at = |what: fn(&Output) -> bool| kept.iter().position(what).expect("all that is due");
-    assert!(at(|o| *o == Output::Renumber(3)) < at(|o| *o == Output::Settle(3)));
     assert!(at(|o| *o == Output::ForgetHad) < at(|o| matches!(o, Output::Known(_))));
     let sends = |o: &Output| {
         matches!(o, Output::Send(ClientMsg::Send { runs, confirmed: 3 })
@@ -224,18 +223,26 @@ fn a_restored_cluster_is_known_by_its_former_id_and_takes_what_waits() {
 }
 
 #[test]
-fn in_a_recovered_cluster_lost_numbers_are_not_used_again() {
-    let mut session = of_first_generation(CLUSTER, 5);
+fn in_a_cluster_that_lost_messages_their_numbers_are_not_used_again() {
+    let old = ClusterId([9; 16]);
+    for (known, generation, former) in [(CLUSTER, 2, vec![]), (old, 1, vec![old])] {
+        numbers_are_not_used_again(known, generation, former);
+    }
+}
+
+fn numbers_are_not_used_again(known: ClusterId, generation: u64, former: Vec<ClusterId>) {
+    let mut session = of_first_generation(known, 5);
     waits(&mut session, 6);
-    welcomed(&mut session, 2, Vec::new());
-    assert_eq!(outputs(&mut session), [Output::Began { restored: false, began_ms: 7 }]);
+    let restored = !former.is_empty();
+    welcomed(&mut session, generation, former);
+    assert_eq!(outputs(&mut session), [Output::Began { restored, began_ms: 7 }]);
     ready(&mut session, 3);
     assert_eq!(outputs(&mut session).last(), Some(&Output::RenewKeeping));
     session.renewed_keeping(DeviceId([5; 16]), None);
     drop(outputs(&mut session));
     session.on_connected(0, "there:1".into(), false);
     let ServerMsg::Welcome(welcome) = Cluster::new().welcome() else { unreachable!() };
-    session.on_msg(1, ServerMsg::Welcome(Welcome { generation: 2, ..welcome }));
+    session.on_msg(1, ServerMsg::Welcome(Welcome { generation, ..welcome }));
     assert!(sent(&mut session).iter().any(|m| matches!(m, ClientMsg::Login(_))), "no old token");
     ready(&mut session, 0);
     let first = sent(&mut session).into_iter().find_map(|m| match m {

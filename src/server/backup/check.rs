@@ -5,7 +5,7 @@ use super::file::{Kind, Reader, decode_rows};
 use super::manifest::{Counts, FORMAT, Head, unhex};
 use super::source::count;
 use super::{BackupError, damaged};
-use crate::chat::ids::{ClusterId, ConversationId, DeviceId, Group};
+use crate::chat::ids::{ClusterId, ConversationId};
 use crate::chat::link::LinkNumber;
 use crate::chat::message::Run;
 use crate::chat::state::{self, State};
@@ -82,8 +82,6 @@ struct Whole {
     state: State,
     next: BTreeMap<ConversationId, u64>,
     exports: Exports,
-    /// Rows of the index that find a later message than the one they lie beside, which must come.
-    owed: Vec<SentIndex>,
 }
 
 impl Whole {
@@ -109,24 +107,15 @@ impl Whole {
                 }
             }
         }
+        let key = |row: &SentIndex| (row.device, row.group, row.last_number);
         expected.sort_unstable_by_key(key);
         found.sort_unstable_by_key(key);
-        self.index(&expected, &found)?;
+        if expected != found {
+            return Err(damaged("messages and their index differ"));
+        }
         if told != indexed {
             return Err(damaged("what other clusters are told and its index differ"));
         }
-        Ok(())
-    }
-
-    /// Both in order of their keys. A cluster that was restored from a backup may have given its
-    /// devices' numbers once more: then the index finds the later message.
-    fn index(&mut self, expected: &[SentIndex], found: &[SentIndex]) -> Result<(), BackupError> {
-        let same = |(a, b): (&SentIndex, &SentIndex)| key(a) == key(b);
-        if expected.len() != found.len() || !expected.iter().zip(found).all(same) {
-            return Err(damaged("messages and their index differ"));
-        }
-        self.owed.extend(expected.iter().zip(found).filter(|(a, b)| a != b).map(|(_, b)| *b));
-        self.owed.retain(|later| !expected.contains(later));
         Ok(())
     }
 
@@ -176,9 +165,6 @@ impl Whole {
                 return Err(damaged(format_args!("conversation {id} ends at {has}, not {last}")));
             }
         }
-        if !self.owed.is_empty() {
-            return Err(damaged("the index finds messages that are not there"));
-        }
         if let Some(what) = self.exports.end(&self.state) {
             return Err(damaged(what));
         }
@@ -188,10 +174,6 @@ impl Whole {
             None => Ok(()),
         }
     }
-}
-
-fn key(row: &SentIndex) -> (DeviceId, Group, u64) {
-    (row.device, row.group, row.last_number)
 }
 
 /// Which export a row of the index finds, if it is one.

@@ -105,6 +105,7 @@ impl Person {
         Self {
             name: self.name.clone(),
             home: self.home.clone(),
+            cluster: String::new(),
             discovery: self.discovery,
             plain: self.plain,
             password: false,
