@@ -26,44 +26,11 @@ impl From<&Command> for Kind {
             Command::Found { cluster, name } => {
                 Self::Found(pb::FoundCluster { cluster: bytes(&cluster.0), name: name.clone() })
             }
-            Command::Register(r) => Self::Register(pb::RegisterUser {
-                name: r.name.clone(),
-                password_hash: r.password_hash.clone(),
-                device: bytes(&r.device.0),
-                token_hash: bytes(&r.token_hash),
-                device_key: r.device_key.clone(),
-                session: bytes_or_empty(&r.session.0),
-                invite: r.invite.map(|hash| bytes(&hash)).unwrap_or_default(),
-            }),
-            Command::AddDevice(a) => Self::AddDevice(pb::AddDevice {
-                user: Some((&a.user).into()),
-                device: bytes(&a.device.0),
-                token_hash: bytes(&a.token_hash),
-                device_key: a.device_key.clone(),
-                session: bytes_or_empty(&a.session.0),
-                after: a.after,
-                passwords: a.passwords,
-            }),
-            Command::Attach(a) => Self::Attach(pb::Attach {
-                device: bytes(&a.device.0),
-                token_hash: bytes(&a.token_hash),
-                session: bytes_or_empty(&a.session.0),
-                after: a.after,
-            }),
-            Command::RemoveDevice(r) => Self::RemoveDevice(pb::RemoveDevice {
-                user: Some((&r.user).into()),
-                device: bytes(&r.device.0),
-                by: Some((&r.by).into()),
-                change: bytes(&r.change.0),
-            }),
-            Command::SetPassword(s) => Self::SetPassword(pb::SetPassword {
-                user: Some((&s.user).into()),
-                by: Some((&s.by).into()),
-                passwords: s.passwords,
-                password_hash: s.password_hash.clone(),
-                keep_devices: s.keep_devices,
-                change: bytes(&s.change.0),
-            }),
+            Command::Register(r) => Self::Register(r.into()),
+            Command::AddDevice(a) => Self::AddDevice(a.into()),
+            Command::Attach(a) => Self::Attach(a.into()),
+            Command::RemoveDevice(r) => Self::RemoveDevice(r.into()),
+            Command::SetPassword(s) => Self::SetPassword(s.into()),
             Command::SetRegistration(registration) => {
                 let registration = registration_number(*registration);
                 Self::SetRegistration(pb::SetRegistration { registration })
@@ -95,6 +62,69 @@ impl From<&Command> for Kind {
             }
             Command::Meet(meet) => Self::Meet(meet.into()),
             Command::Import(import) => Self::Import(import.into()),
+        }
+    }
+}
+
+impl From<&Register> for pb::RegisterUser {
+    fn from(r: &Register) -> Self {
+        Self {
+            name: r.name.clone(),
+            password_hash: r.password_hash.clone(),
+            device: bytes(&r.device.0),
+            token_hash: bytes(&r.token_hash),
+            device_key: r.device_key.clone(),
+            session: bytes_or_empty(&r.session.0),
+            invite: r.invite.map(|hash| bytes(&hash)).unwrap_or_default(),
+        }
+    }
+}
+
+impl From<&AddDevice> for pb::AddDevice {
+    fn from(a: &AddDevice) -> Self {
+        Self {
+            user: Some((&a.user).into()),
+            device: bytes(&a.device.0),
+            token_hash: bytes(&a.token_hash),
+            device_key: a.device_key.clone(),
+            session: bytes_or_empty(&a.session.0),
+            after: a.after,
+            passwords: a.passwords,
+        }
+    }
+}
+
+impl From<&Attach> for pb::Attach {
+    fn from(a: &Attach) -> Self {
+        Self {
+            device: bytes(&a.device.0),
+            token_hash: bytes(&a.token_hash),
+            session: bytes_or_empty(&a.session.0),
+            after: a.after,
+        }
+    }
+}
+
+impl From<&RemoveDevice> for pb::RemoveDevice {
+    fn from(r: &RemoveDevice) -> Self {
+        Self {
+            user: Some((&r.user).into()),
+            device: bytes(&r.device.0),
+            by: Some((&r.by).into()),
+            change: bytes(&r.change.0),
+        }
+    }
+}
+
+impl From<&SetPassword> for pb::SetPassword {
+    fn from(s: &SetPassword) -> Self {
+        Self {
+            user: Some((&s.user).into()),
+            by: Some((&s.by).into()),
+            passwords: s.passwords,
+            password_hash: s.password_hash.clone(),
+            keep_devices: s.keep_devices,
+            change: bytes(&s.change.0),
         }
     }
 }

@@ -18,7 +18,7 @@ use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
-use tokio::time::sleep;
+use tokio::time::interval;
 
 /// Between two looks whether there is something new to tell.
 const LOOK: Duration = Duration::from_millis(20);
@@ -248,16 +248,18 @@ async fn answer(
         }
         Act::Drip => {
             writer.write_all(&900_000u32.to_be_bytes()).await.ok()?;
+            let mut pace = interval(LOOK);
             loop {
                 writer.write_all(&[0x12]).await.ok()?;
                 writer.flush().await.ok()?;
-                sleep(LOOK).await;
+                pace.tick().await;
             }
         }
     }
 }
 
 async fn honest(pull: &Pull, told: &Mutex<Told>) -> LinkAnswer {
+    let mut pace = interval(LOOK);
     for _ in 0..50 {
         {
             let told = lock(told);
@@ -280,7 +282,7 @@ async fn honest(pull: &Pull, told: &Mutex<Told>) -> LinkAnswer {
         if !matches!(lock(told).act, Act::Honest) {
             break;
         }
-        sleep(LOOK).await;
+        pace.tick().await;
     }
     LinkAnswer::Exports(Exports {
         generation: pull.generation,
