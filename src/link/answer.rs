@@ -22,6 +22,11 @@ use tokio::time::{sleep, timeout};
 /// Whoever refuses for now is asked again after this time, in milliseconds.
 const BUSY_MS: u32 = 500;
 
+/// What is applied is written within this time, or the asker comes back.
+const WRITTEN: Duration = Duration::from_secs(1);
+/// The longest wait between two looks for it.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
 /// How a conversation with another cluster ends.
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "there is one, at the end of a conversation")]
@@ -189,23 +194,32 @@ async fn exports(home: &dyn Home, mut link: Link, pull: &Pull) -> LinkAnswer {
         let same = pull.hash == link.exported.hash;
         return if same { LinkAnswer::Exports(head) } else { other_history() };
     }
-    page(home, &link, pull, head).await
+    let begin = Instant::now();
+    loop {
+        if let Some(answer) = page(home, &link, pull, &head).await {
+            return answer;
+        }
+        if begin.elapsed() > WRITTEN {
+            return busy("not written yet");
+        }
+        drop(timeout(LOOK_AGAIN, changed.changed()).await);
+    }
 }
 
-async fn page(home: &dyn Home, link: &Link, pull: &Pull, head: Exports) -> LinkAnswer {
+/// `None` where what was applied is not in the store yet: it is there in a moment.
+async fn page(home: &dyn Home, link: &Link, pull: &Pull, head: &Exports) -> Option<LinkAnswer> {
     let most = pull.max_bytes.min(limits::EXPORTS_BYTES) as usize;
     let Some(values) = home.exports(link.number, head.first, most).await else {
-        return busy("the store cannot be read now");
+        return Some(busy("the store cannot be read now"));
     };
-    match collect(&values, pull.position, head.last) {
-        // Applied, and in the store in a moment.
-        Some((_, items)) if items.is_empty() => busy("not written yet"),
+    Some(match collect(&values, pull.position, head.last) {
+        Some((_, items)) if items.is_empty() => return None,
         Some((hash, items)) if hash == pull.hash => {
-            LinkAnswer::Exports(Exports { before: hash, items, ..head })
+            LinkAnswer::Exports(Exports { before: hash, items, ..head.clone() })
         }
         Some(_) => other_history(),
         None => busy("the store cannot be read now"),
-    }
+    })
 }
 
 /// The hash up to `position`, and the exports after it up to `last`.
