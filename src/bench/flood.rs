@@ -15,6 +15,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::net::{TcpSocket, lookup_host};
 use tokio::time::{MissedTickBehavior, interval, timeout};
@@ -40,39 +41,48 @@ struct Counts {
 pub struct Flood {
     per_second: u32,
     counts: Arc<Counts>,
-    tasks: TaskTracker,
+    /// It has a thread of its own, which yields to all others: what strangers spend on their
+    /// guesses is not the servers' cost, nor that of whoever is measured.
+    thread: Option<JoinHandle<()>>,
     stop: CancellationToken,
 }
 
 impl Flood {
     /// Begins, with the servers that are known by now; with none wanted there is none.
-    pub fn start(plan: &Plan, servers: &[Status]) -> Self {
-        let flood = Self {
-            per_second: plan.bad_logins,
-            counts: Arc::default(),
-            tasks: TaskTracker::new(),
-            stop: CancellationToken::new(),
-        };
+    pub fn start(plan: &Plan, servers: &[Status]) -> io::Result<Self> {
+        let (counts, stop) = (Arc::<Counts>::default(), CancellationToken::new());
         let addresses = servers.first().map_or(&[][..], |status| &status.servers);
         let to: Vec<String> = addresses.iter().map(|server| server.for_clients()).collect();
-        if flood.per_second > 0 && !to.is_empty() {
-            let (counts, tasks, stop) =
-                (Arc::clone(&flood.counts), flood.tasks.clone(), flood.stop.clone());
-            let pause = Duration::from_secs(1) / flood.per_second;
+        let per_second = plan.bad_logins;
+        let mut flood = Self { per_second, counts, thread: None, stop };
+        if per_second > 0 && !to.is_empty() {
+            let (counts, stop) = (Arc::clone(&flood.counts), flood.stop.clone());
+            let pause = Duration::from_secs(1) / per_second;
             let (many, security) = (plan.own_servers, plan.finding.security);
-            flood.tasks.spawn(async move {
-                let guesses = keep_guessing(to, many, security, pause, counts, tasks, stop.clone());
-                stop.run_until_cancelled(guesses).await;
-            });
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let thread = std::thread::Builder::new().name("flood".to_owned());
+            flood.thread = Some(thread.spawn(move || {
+                lower_priority();
+                runtime.block_on(async {
+                    let tasks = TaskTracker::new();
+                    let all = (tasks.clone(), stop.clone());
+                    let guesses = keep_guessing(to, many, security, pause, counts, all);
+                    stop.run_until_cancelled(guesses).await;
+                    tasks.close();
+                    tasks.wait().await;
+                });
+            })?);
         }
-        flood
+        Ok(flood)
     }
 
     /// Ends it; what became of the tries that were answered by now.
     pub async fn end(self) -> BadLogins {
         self.stop.cancel();
-        self.tasks.close();
-        self.tasks.wait().await;
+        if let Some(thread) = self.thread {
+            // A thread that panicked has said so.
+            drop(tokio::task::spawn_blocking(move || thread.join()).await);
+        }
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let Counts { refused, busy, lost } = &*self.counts;
         BadLogins {
@@ -84,14 +94,21 @@ impl Flood {
     }
 }
 
+/// On Linux priorities belong to threads, so this one alone yields to all others.
+fn lower_priority() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::setpriority_process(None, 19) {
+        tracing::debug!(%error, "the flood keeps its priority");
+    }
+}
+
 async fn keep_guessing(
     to: Vec<String>,
     many: bool,
     security: Security,
     pause: Duration,
     counts: Arc<Counts>,
-    tasks: TaskTracker,
-    stop: CancellationToken,
+    (tasks, stop): (TaskTracker, CancellationToken),
 ) {
     let mut due = interval(pause);
     due.set_missed_tick_behavior(MissedTickBehavior::Burst);

@@ -32,7 +32,7 @@ pub async fn run(plan: &Plan, window: u64) -> anyhow::Result<Report> {
     let to = sender.lookup(&receiver_name).await.context("the receiver cannot be found")?.user;
     let before = statuses(&cluster, plan.finding.security).await;
 
-    let flood = Flood::start(plan, &before);
+    let flood = Flood::start(plan, &before).context("starting the bad logins")?;
     let messages = plan.messages;
     let start = Instant::now();
     let received = tokio::spawn(receive(receiver.clone(), inbox, messages, start, plan.progress));

@@ -8,6 +8,10 @@ use crate::wire::client::{decode_client, decode_server, encode_client, encode_se
 use crate::wire::discovery::{
     self, decode_answer, decode_question, encode_answer, encode_question,
 };
+use crate::wire::link::{
+    decode_answer as decode_link_answer, decode_ask, encode_answer as encode_link_answer,
+    encode_ask,
+};
 use crate::wire::log::{decode_command, encode_command};
 use crate::wire::peer::{Lane, MessageKind, PeerFrame, PeerHello};
 use crate::wire::raft::tests::Random;
@@ -91,6 +95,23 @@ fn frames_of_clients_and_servers() {
         held: |bytes| held(bytes, decode_server, encode_server),
     };
     each("fuzz::wire::frames_of_clients_and_servers", &[client, server]);
+}
+
+#[test]
+fn frames_of_other_clusters() {
+    let ask = Codec {
+        name: "ask",
+        most: TIMES * LONGEST_MESSAGE,
+        valid: |rng| encode_ask(&random::link_ask(rng)),
+        held: |bytes| held(bytes, decode_ask, encode_ask),
+    };
+    let answer = Codec {
+        name: "answer",
+        most: TIMES_SERVER * limits::FRAME_SERVER,
+        valid: |rng| encode_link_answer(&random::link_answer(rng)),
+        held: |bytes| held(bytes, decode_link_answer, encode_link_answer),
+    };
+    each("fuzz::wire::frames_of_other_clusters", &[ask, answer]);
 }
 
 fn peer_frame(rng: &mut StdRng) -> PeerFrame {

@@ -113,7 +113,17 @@ pub async fn pull_all(shared: Arc<Shared>, tasks: TaskTracker) {
 }
 
 async fn pull_one(shared: Arc<Shared>, cluster: ClusterId, stop: CancellationToken) {
-    stop.run_until_cancelled(pull::run(&*shared, &shared.board, cluster)).await;
+    let mut changed = shared.changed();
+    let pulls = async {
+        // It ends where the cluster is not trusted any more, which may change in a moment.
+        loop {
+            pull::run(&*shared, &shared.board, cluster).await;
+            if changed.changed().await.is_err() {
+                return;
+            }
+        }
+    };
+    stop.run_until_cancelled(pulls).await;
     if let Some(link) = shared.link(cluster) {
         shared.board.note(link.number, |now| now.line = Default::default());
     }

@@ -193,6 +193,15 @@ pub enum WriteHalf {
     Within(tokio::io::WriteHalf<TlsStream<Stream>>),
 }
 
+/// A connection that ends without a farewell was cut, or its process died: said without the
+/// library's own words, for people read it.
+fn plainly(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => io::Error::new(error.kind(), "it was cut"),
+        _ => error,
+    }
+}
+
 impl AsyncRead for ReadHalf {
     fn poll_read(
         self: Pin<&mut Self>,
@@ -201,8 +210,8 @@ impl AsyncRead for ReadHalf {
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(half) => Pin::new(half).poll_read(cx, into),
-            Self::Tls(half) => Pin::new(half).poll_read(cx, into),
-            Self::Within(half) => Pin::new(half).poll_read(cx, into),
+            Self::Tls(half) => Pin::new(half).poll_read(cx, into).map_err(plainly),
+            Self::Within(half) => Pin::new(half).poll_read(cx, into).map_err(plainly),
         }
     }
 }

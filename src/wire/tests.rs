@@ -7,6 +7,10 @@ use super::client::{
 use super::discovery::{
     Answer, Purpose, Question, decode_answer, decode_question, encode_answer, encode_question,
 };
+use super::link::{
+    LinkAnswer, decode_answer as decode_link_answer, decode_ask,
+    encode_answer as encode_link_answer, encode_ask,
+};
 use super::log::{decode_command, encode_command};
 use super::message::{ClientMsg, SendRun, ServerAddress, ServerMsg};
 use super::record::{Row, Table};
@@ -35,6 +39,10 @@ fn everything_comes_back_as_it_was_written() {
         assert_eq!(decode_client(encode_client(&message)), Ok(message));
         let message = random::server_msg(rng);
         assert_eq!(decode_server(encode_server(&message)), Ok(message));
+        let ask = random::link_ask(rng);
+        assert_eq!(decode_ask(encode_ask(&ask)), Ok(ask));
+        let answer = random::link_answer(rng);
+        assert_eq!(decode_link_answer(encode_link_answer(&answer)), Ok(answer));
         let command = random::command(rng);
         assert_eq!(decode_command(encode_command(&command)), Ok(command));
         let mark = random::mark(rng);
@@ -47,6 +55,8 @@ fn everything_comes_back_as_it_was_written() {
 fn decode_all(bytes: &Bytes) {
     drop(decode_client(bytes.clone()));
     drop(decode_server(bytes.clone()));
+    drop(decode_ask(bytes.clone()));
+    drop(decode_link_answer(bytes.clone()));
     drop(decode_command(bytes.clone()));
     drop(decode_mark(bytes.clone()));
     drop(decode_runs(bytes.clone()));
@@ -70,7 +80,9 @@ fn no_bytes_make_a_reader_panic() {
 #[test]
 fn no_damaged_message_makes_a_reader_panic() {
     seeds(3000, |rng| {
-        let bytes = match rng.random_range(0..4) {
+        let bytes = match rng.random_range(0..6) {
+            4 => encode_ask(&random::link_ask(rng)),
+            5 => encode_link_answer(&random::link_answer(rng)),
             0 => encode_client(&random::client_msg(rng)),
             1 => encode_server(&random::server_msg(rng)),
             2 => encode_command(&random::command(rng)),
@@ -99,10 +111,15 @@ fn unknown_messages_are_told_from_damaged_ones() {
     assert_eq!(decode_client(newer.clone()), Err(WireError::Unknown("client message")));
     assert_eq!(decode_server(newer.clone()), Err(WireError::Unknown("server message")));
     assert_eq!(decode_command(newer.clone()), Err(WireError::Unknown("command")));
+    assert_eq!(decode_ask(newer.clone()), Err(WireError::Unknown("ask")));
+    assert_eq!(decode_link_answer(newer.clone()), Err(WireError::Unknown("answer")));
     // The same field beside a known one is only newer.
     let mut ping = encode_client(&ClientMsg::Ping(7)).to_vec();
     ping.extend_from_slice(&newer);
     assert_eq!(decode_client(ping.into()), Ok(ClientMsg::Ping(7)));
+    let mut relayed = encode_link_answer(&LinkAnswer::Relayed).to_vec();
+    relayed.extend_from_slice(&newer);
+    assert_eq!(decode_link_answer(relayed.into()), Ok(LinkAnswer::Relayed));
     let damaged = Bytes::from_static(&[0x0a, 0x7f]);
     assert!(matches!(decode_client(damaged), Err(WireError::Malformed(_))));
 }

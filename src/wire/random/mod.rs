@@ -1,8 +1,10 @@
 //! Random values of everything that is encoded, for tests.
 
+mod links;
 mod log;
 mod views;
 
+pub(crate) use links::{link_answer, link_ask};
 pub(crate) use log::{command, export, mark, write};
 
 use super::message::{
