@@ -12,9 +12,9 @@ pub fn now_ns() -> u64 {
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// A text body of `size` bytes (at least 17) that says it was due now.
-pub fn stamped(size: usize) -> Body {
-    let mut text = format!("{:0DIGITS$x} ", now_ns());
+/// A text body of `size` bytes (at least 17) that says it was due at `due_ns` of UNIX time.
+pub fn stamped(size: usize, due_ns: u64) -> Body {
+    let mut text = format!("{due_ns:0DIGITS$x} ");
     let missing = size.saturating_sub(text.len());
     text.extend(std::iter::repeat_n('x', missing));
     Body::text(text)
@@ -32,9 +32,16 @@ mod tests {
 
     #[test]
     fn a_body_has_its_size_and_its_time() {
-        let body = stamped(100);
+        let body = stamped(100, now_ns());
         assert_eq!(body.data.len(), 100);
         assert!(age_ns(&body).unwrap() < 60_000_000_000);
         assert_eq!(age_ns(&Body::text("hello")), None);
+    }
+
+    #[test]
+    fn its_age_counts_from_when_it_was_due() {
+        let late = stamped(17, now_ns() - 5_000_000_000);
+        assert_eq!(late.data.len(), 17);
+        assert!(age_ns(&late).unwrap() >= 5_000_000_000);
     }
 }

@@ -1,17 +1,18 @@
 //! One sender in one cluster, one receiver in each of the others: messages that two clusters
 //! commit, one after the other, and that both have linked.
 
-use super::body::{age_ns, stamped};
+use super::count::{Tally, receive};
+use super::measure::statuses;
+use super::people::{DEADLINE, account, enter, leave};
 use super::report::{ms_at, ns_to_ms, per_second};
-use super::stream::{DEADLINE, commits, ready, statuses};
-use super::{LinksReport, Plan, client_config};
+use super::sending::{Pace, Sender};
+use super::{LinksReport, Plan};
 use crate::chat::command::Target;
 use crate::chat::ids::UserId;
-use crate::client::{Client, ClientEvent, Finding};
+use crate::client::{Client, Finding};
 use anyhow::{Context, bail};
-use hdrhistogram::Histogram;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::mpsc::Receiver;
 
 /// Between two looks whether the clusters are linked.
 const LOOK: Duration = Duration::from_millis(200);
@@ -38,41 +39,42 @@ pub async fn run(plan: &Plan, clusters: &[Cluster]) -> anyhow::Result<LinksRepor
     let tag = rand::random::<u32>();
     let mut receivers = Vec::new();
     for other in others {
-        let config = client_config(&other.finding, format!("bench-r-{tag:08x}"));
-        let name = format!("{}@{}", config.account.name, other.name);
-        let (client, mut inbox) = Client::start(config)?;
-        ready(&mut inbox).await.with_context(|| format!("no login in {}", other.name))?;
-        receivers.push((name, client, inbox));
+        let person = enter(&other.finding, account(format!("bench-r-{tag:08x}"))).await;
+        receivers.push(person.with_context(|| format!("in {}", other.name))?);
     }
-    let sender = client_config(&home.finding, format!("bench-s-{tag:08x}"));
-    let (sender, mut acks) = Client::start(sender)?;
-    let (_, server) = ready(&mut acks).await.context("the sender cannot log in")?;
+    let sender = enter(&home.finding, account(format!("bench-s-{tag:08x}"))).await?;
+    let server = sender.server.clone();
     let mut to = Vec::new();
-    for (name, ..) in &receivers {
-        to.push(found(&sender, name).await?);
+    for (person, other) in receivers.iter().zip(others) {
+        let name = format!("{}@{}", person.name, other.name);
+        to.push(Target::User(found(&sender.client, &name).await?));
     }
+    let mut sender = Sender::new(sender, to, plan.size)?;
 
     let each = plan.messages.div_ceil(count);
+    let tally = Tally::new(each * count, plan.progress)?;
     let start = Instant::now();
     let receiving: Vec<_> = receivers
         .into_iter()
-        .map(|(name, client, inbox)| tokio::spawn(receive(name, client, inbox, each, start)))
+        .map(|person| tokio::spawn(receive(person, each, Arc::clone(&tally), start)))
         .collect();
-    send_all(plan, &sender, &mut acks, &to, each).await?;
+    sender.run(each * count, Pace::Window(plan.window)).await?;
     let sent_s = start.elapsed().as_secs_f64();
-    let (mut ages, mut received_s) = (Histogram::<u64>::new(3)?, 0_f64);
+    let (mut received_s, mut clients) = (0_f64, vec![sender.client]);
     for receiver in receiving {
-        let (took, of_one) = receiver.await??;
+        let (took, person) = receiver.await??;
         received_s = received_s.max(took);
-        ages.add(of_one)?;
+        clients.push(person.client);
     }
+    let ages = tally.ages();
     let mut resident = Vec::new();
     for cluster in clusters {
         let server = cluster.finding.servers.first().unwrap_or(&server);
         let nodes = statuses(server, cluster.finding.security).await;
         resident.extend(nodes.iter().map(|node| node.resident_bytes));
     }
-    sender.close().await;
+    leave(clients).await;
+    let (deliveries_per_s, p99_ms) = (per_second(ages.len(), received_s), ms_at(&ages, 0.99));
     Ok(LinksReport {
         system: "rustchat",
         job: "links",
@@ -83,15 +85,16 @@ pub async fn run(plan: &Plan, clusters: &[Cluster]) -> anyhow::Result<LinksRepor
         sent_s,
         received_s,
         messages_per_s: per_second(each * count, sent_s),
-        deliveries_per_s: per_second(ages.len(), received_s),
+        deliveries_per_s,
         p50_ms: ms_at(&ages, 0.5),
-        p99_ms: ms_at(&ages, 0.99),
+        p99_ms,
         max_ms: ns_to_ms(ages.max()),
         size: plan.size,
         window: plan.window,
         tls: true,
         resident_bytes: resident.iter().sum(),
         resident_max_bytes: resident.into_iter().max().unwrap_or_default(),
+        verdict: plan.bounds.judge(deliveries_per_s, p99_ms),
     })
 }
 
@@ -107,59 +110,4 @@ async fn found(sender: &Client, name: &str) -> anyhow::Result<UserId> {
             Err(_) => tokio::time::sleep(LOOK).await,
         }
     }
-}
-
-/// To everybody in turn.
-async fn send_all(
-    plan: &Plan,
-    sender: &Client,
-    acks: &mut Receiver<ClientEvent>,
-    to: &[UserId],
-    each: u64,
-) -> anyhow::Result<()> {
-    let (mut queued, mut committed) = (0, 0);
-    let all = each * u64::try_from(to.len())?;
-    let mut turn = to.iter().cycle();
-    while committed < all {
-        if queued < all && queued - committed < plan.window {
-            let Some(user) = turn.next() else { return Ok(()) };
-            sender.send(Target::User(*user), stamped(plan.size)).await?;
-            queued += 1;
-            while let Ok(event) = acks.try_recv() {
-                committed += commits(&event)?;
-            }
-        } else {
-            let event = tokio::time::timeout(DEADLINE, acks.recv()).await;
-            committed += commits(&event.context("no answer in time")?.context("no sender")?)?;
-        }
-    }
-    Ok(())
-}
-
-/// Counts until everything is there, in order and once.
-async fn receive(
-    name: String,
-    client: Client,
-    mut inbox: Receiver<ClientEvent>,
-    messages: u64,
-    start: Instant,
-) -> anyhow::Result<(f64, Histogram<u64>)> {
-    let mut ages = Histogram::<u64>::new(3)?;
-    let mut last = 0;
-    while ages.len() < messages {
-        let event = tokio::time::timeout(DEADLINE, inbox.recv()).await;
-        let event = event.with_context(|| format!("{name}: {} of {messages}", ages.len()))?;
-        let ClientEvent::Messages(run) = event.context("the receiver ended")? else { continue };
-        if run.first_number <= last {
-            bail!("{name}: message {} came after {last}", run.first_number);
-        }
-        last = run.first_number + run.count() - 1;
-        for age in run.bodies.iter().filter_map(age_ns) {
-            ages.record(age.max(1))?;
-        }
-        client.mark(run.conversation, run.last_seq(), 0);
-    }
-    let took = start.elapsed().as_secs_f64();
-    client.close().await;
-    Ok((took, ages))
 }

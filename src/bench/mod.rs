@@ -3,14 +3,29 @@
 //! not know servers; who starts them hands in where they are.
 
 mod body;
+mod cast;
+mod count;
+mod due;
 mod flood;
 pub mod links;
+mod links_report;
+mod measure;
+mod people;
+mod progress;
 mod report;
-mod stream;
+mod sending;
+mod verdict;
 
-pub use report::{LinksReport, Report};
+pub use links_report::LinksReport;
+pub use report::Report;
+pub use verdict::{Bounds, Verdict};
 
-use crate::client::{Account, ClientConfig, Finding};
+use crate::client::Finding;
+use sending::Pace;
+
+/// Messages in flight of all senders together, at most: with more of them they only wait in line
+/// at the servers, and the latency that is shown is that of the line.
+const IN_FLIGHT: u64 = 16_384;
 
 /// What to measure.
 #[derive(Clone, Debug)]
@@ -21,7 +36,8 @@ pub struct Plan {
     pub messages: u64,
     /// Bytes of a body; at least 17.
     pub size: usize,
-    /// Messages sent and not yet committed; at most the server's own window.
+    /// Messages that a sender has sent and that are not yet committed; at most the server's own
+    /// window.
     pub window: u64,
     /// Logins with a wrong password, a second, meanwhile.
     pub bad_logins: u32,
@@ -31,6 +47,8 @@ pub struct Plan {
     pub finding: Finding,
     /// Shows progress on standard error.
     pub progress: bool,
+    /// What must be reached.
+    pub bounds: Bounds,
 }
 
 /// The jobs.
@@ -40,6 +58,21 @@ pub enum Job {
     Stream,
     /// The same with one message at a time.
     Latency,
+    /// The same at a fixed rate, whether or not the servers keep up.
+    Rate {
+        /// Messages a second; at least 1.
+        per_second: u32,
+    },
+    /// Senders with a receiver each, on another server where there are as many as that takes.
+    Pairs {
+        /// How many pairs; at least 1.
+        pairs: u32,
+    },
+    /// One sender, and a user with devices that are all online.
+    Fanout {
+        /// How many devices; at least 1.
+        devices: u32,
+    },
 }
 
 impl Job {
@@ -49,6 +82,29 @@ impl Job {
         match self {
             Self::Stream => "stream",
             Self::Latency => "latency",
+            Self::Rate { .. } => "rate",
+            Self::Pairs { .. } => "pairs",
+            Self::Fanout { .. } => "fanout",
+        }
+    }
+
+    const fn senders(self) -> u32 {
+        match self {
+            Self::Pairs { pairs } => pairs,
+            _ => 1,
+        }
+    }
+}
+
+impl Plan {
+    /// When each sender's messages go out.
+    fn pace(&self) -> Pace {
+        let share = IN_FLIGHT / u64::from(self.job.senders().max(1));
+        match self.job {
+            Job::Latency => Pace::Window(1),
+            Job::Rate { per_second } => Pace::Rate(per_second),
+            Job::Pairs { .. } => Pace::Window(self.window.min(share).max(1)),
+            Job::Stream | Job::Fanout { .. } => Pace::Window(self.window),
         }
     }
 }
@@ -58,19 +114,39 @@ impl Job {
 /// # Errors
 /// Where clients cannot register or lose their way; says which step failed.
 pub async fn run(plan: &Plan) -> anyhow::Result<Report> {
-    match plan.job {
-        Job::Stream => stream::run(plan, plan.window).await,
-        Job::Latency => stream::run(plan, 1).await,
-    }
+    measure::run(plan).await
 }
 
-/// A client with an account of its own and a device in memory.
-fn client_config(finding: &Finding, name: String) -> ClientConfig {
-    let password = Some(format!("bench-{name}-{:016x}", rand::random::<u64>()));
-    ClientConfig {
-        finding: finding.clone(),
-        account: Account { name, password, register: true, invite: None },
-        state_dir: None,
-        device: None,
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_senders_share_what_may_be_in_flight() {
+        let window = |job, window| {
+            let finding = Finding::default();
+            let (size, messages, bad_logins) = (100, 100_000, 0);
+            let (own_servers, progress, bounds) = (true, false, Bounds::default());
+            let plan = Plan {
+                job,
+                messages,
+                size,
+                window,
+                bad_logins,
+                own_servers,
+                finding,
+                progress,
+                bounds,
+            };
+            plan.pace()
+        };
+        assert_eq!(window(Job::Stream, 4096), Pace::Window(4096));
+        assert_eq!(window(Job::Latency, 4096), Pace::Window(1));
+        assert_eq!(window(Job::Rate { per_second: 7 }, 4096), Pace::Rate(7));
+        assert_eq!(window(Job::Fanout { devices: 100 }, 64), Pace::Window(64));
+        assert_eq!(window(Job::Pairs { pairs: 2 }, 4096), Pace::Window(4096));
+        assert_eq!(window(Job::Pairs { pairs: 100 }, 4096), Pace::Window(163));
+        assert_eq!(window(Job::Pairs { pairs: 100 }, 20), Pace::Window(20));
+        assert_eq!(window(Job::Pairs { pairs: 1_000_000 }, 20), Pace::Window(1));
     }
 }

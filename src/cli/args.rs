@@ -2,6 +2,7 @@
 
 use super::account::args::{DevicesArgs, LogoutArgs, PasswdArgs};
 use super::backup::args::BackupArgs;
+use super::bench::args::BenchArgs;
 use super::config::ConfigArgs;
 use super::keys::KeysArgs;
 use super::manual::{CompletionsArgs, ManArgs};
@@ -307,57 +308,6 @@ pub struct DemoArgs {
     /// Keep the data of the servers
     #[arg(long)]
     pub keep: bool,
-}
-
-/// `rustchat bench`.
-#[derive(Clone, Debug, Args)]
-pub struct BenchArgs {
-    /// What to measure
-    #[arg(value_enum)]
-    pub job: JobName,
-    /// Servers that it starts itself
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=9))]
-    pub servers: u32,
-    /// Where they keep their data: `embedded`, or a MongoDB server, on which each gets a
-    /// database of its own that is removed at the end
-    #[arg(long, value_name = "STORE", default_value = "embedded")]
-    pub store: String,
-    /// A server of a running cluster, instead of own ones
-    #[arg(long, value_name = "HOST:PORT", conflicts_with_all = ["servers", "store"])]
-    pub server: Option<String>,
-    /// Messages in all [default: 100000; links: 10000]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    pub messages: Option<u64>,
-    /// Clusters that it starts itself, each with as many servers
-    #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u32).range(2..=20))]
-    pub clusters: u32,
-    /// Bytes of a message
-    #[arg(long, value_name = "B", default_value_t = 100, value_parser = clap::value_parser!(u32).range(17..=16_384))]
-    pub size: u32,
-    /// Whom to trust.
-    #[command(flatten)]
-    pub trust: TrustArgs,
-    /// Messages sent and not yet acknowledged
-    #[arg(long, value_name = "W", default_value_t = 4096, value_parser = clap::value_parser!(u64).range(1..))]
-    pub window: u64,
-    /// Logins with a wrong password a second meanwhile; from many loopback addresses where the
-    /// servers are its own
-    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=10_000))]
-    pub bad_logins: u32,
-    /// One JSON object
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// What can be measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum JobName {
-    /// One sender, one receiver on another server, a window of messages in flight
-    Stream,
-    /// The same with one message in flight
-    Latency,
-    /// Several linked clusters: one sender, and a receiver in each of the others
-    Links,
 }
 
 /// `rustchat store`.

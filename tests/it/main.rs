@@ -14,6 +14,7 @@ mod support;
 
 mod accounts;
 mod backup;
+mod bench;
 mod cli;
 mod conversation;
 mod damage;

@@ -1,10 +1,11 @@
 //! `rustchat bench`: servers of its own where none are given, then the job, then
-//! its report. It must not measure anything itself.
+//! its report and verdict. It must not measure anything itself.
 
-use super::args::{BenchArgs, JobName};
+pub mod args;
+
 use super::outcome::{End, Failure, Kind, Outcome};
 use super::signals::Signals;
-use crate::bench::{self, Job, Plan};
+use crate::bench::{self, Bounds, Job, Plan, Verdict};
 use crate::chat::text::{printable_json, printable_lines};
 use crate::client::Finding;
 use crate::client::security::Security;
@@ -13,6 +14,7 @@ use crate::config::StoreUrl;
 use crate::demo::servers::{CLUSTER, Layout, Servers};
 use crate::store::mongo::{self, Place};
 use anyhow::Context;
+use args::{BenchArgs, JobName};
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
@@ -20,6 +22,8 @@ use std::time::{Duration, Instant};
 const LEADER_TIME: Duration = Duration::from_secs(30);
 /// Messages, where nothing else is said; between clusters, 2,000 to each of five others.
 const STREAM: u64 = 100_000;
+const RATE: u64 = 10_000;
+const FANOUT: u64 = 2_000;
 const LINKS: u64 = 10_000;
 /// How often the servers are asked for their leader.
 const ASK: Duration = Duration::from_millis(100);
@@ -37,6 +41,9 @@ async fn measure(args: &BenchArgs) -> anyhow::Result<End> {
     let (job, messages) = match args.job {
         JobName::Stream => (Job::Stream, STREAM),
         JobName::Latency => (Job::Latency, STREAM),
+        JobName::Rate => (Job::Rate { per_second: args.rate }, RATE),
+        JobName::Pairs => (Job::Pairs { pairs: args.pairs }, STREAM),
+        JobName::Fanout => (Job::Fanout { devices: args.devices }, FANOUT),
         JobName::Links => return links(args).await,
     };
     // Held until the end: dropping it stops the servers and removes their data.
@@ -53,35 +60,48 @@ async fn measure(args: &BenchArgs) -> anyhow::Result<End> {
         }
     };
     wait_for_leader(&servers, security).await?;
-    let plan = Plan {
-        job,
-        messages: args.messages.unwrap_or(messages),
-        size: usize::try_from(args.size)?,
-        window: args.window,
-        bad_logins: args.bad_logins,
-        own_servers: own.is_some(),
-        finding: Finding { servers, security, ..Finding::default() },
-        progress: !args.json && std::io::stderr().is_terminal(),
-    };
+    let finding = Finding { servers, security, ..Finding::default() };
+    let plan = Plan { own_servers: own.is_some(), ..plan(args, job, messages, finding)? };
     let report = bench::run(&plan).await;
     if own.is_some() {
         drop(own);
         remove(&stores).await?;
     }
     let report = report?;
-    show(args.json, &serde_json::to_string(&report)?, &report.text())
+    show(args, &serde_json::to_string(&report)?, &report.text(), report.verdict.as_ref())
 }
 
-fn show(as_json: bool, json: &str, text: &str) -> anyhow::Result<End> {
+/// What was asked for; `messages` where their number is not given.
+fn plan(args: &BenchArgs, job: Job, messages: u64, finding: Finding) -> anyhow::Result<Plan> {
+    Ok(Plan {
+        job,
+        messages: args.messages.unwrap_or(messages),
+        size: usize::try_from(args.size)?,
+        window: args.window,
+        bad_logins: args.bad_logins,
+        own_servers: true,
+        finding,
+        progress: !args.json && std::io::stderr().is_terminal(),
+        bounds: Bounds { min_rate: args.min_rate, max_p99_ms: args.max_p99 },
+    })
+}
+
+fn show(
+    args: &BenchArgs,
+    json: &str,
+    text: &str,
+    verdict: Option<&Verdict>,
+) -> anyhow::Result<End> {
     let mut out = std::io::stdout().lock();
-    if as_json {
+    if args.json {
         writeln!(out, "{}", printable_json(json))?;
     } else {
         for line in printable_lines(text) {
             writeln!(out, "{line}")?;
         }
     }
-    Ok(End::Done)
+    let enough = verdict.is_none_or(|verdict| verdict.passed);
+    Ok(if enough { End::Done } else { End::Degraded })
 }
 
 /// Several clusters on this machine, which find and trust each other.
@@ -109,19 +129,10 @@ async fn links(args: &BenchArgs) -> anyhow::Result<End> {
     for cluster in &clusters {
         wait_for_leader(&cluster.finding.servers, cluster.finding.security).await?;
     }
-    let plan = Plan {
-        job: Job::Stream,
-        messages: args.messages.unwrap_or(LINKS),
-        size: usize::try_from(args.size)?,
-        window: args.window,
-        bad_logins: 0,
-        own_servers: true,
-        finding: Finding::default(),
-        progress: false,
-    };
+    let plan = plan(args, Job::Stream, LINKS, Finding::default())?;
     let report = bench::links::run(&plan, &clusters).await?;
     drop(own);
-    show(args.json, &serde_json::to_string(&report)?, &report.text())
+    show(args, &serde_json::to_string(&report)?, &report.text(), report.verdict.as_ref())
 }
 
 /// The store of each server: on a MongoDB server a database of its own.

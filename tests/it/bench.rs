@@ -1,0 +1,121 @@
+//! `rustchat bench`: every job on servers of its own, with few messages. What it reports adds up,
+//! its verdict is its exit code, and nothing is left behind. How fast anything is does not matter
+//! here.
+
+use crate::harness::{program, texts};
+use serde_json::Value;
+use std::process::Stdio;
+use tempfile::TempDir;
+
+/// Runs a job to its end: its exit code, its output and its complaints.
+fn bench(words: &[&str]) -> (Option<i32>, String, String) {
+    let home = TempDir::with_prefix("rustchat-it-").unwrap();
+    let mut command = program(home.path());
+    command.arg("bench").args(words).env("TMPDIR", home.path()).stdin(Stdio::null());
+    let output = command.output().unwrap();
+    let (out, err) = texts(&output);
+    let names = std::fs::read_dir(home.path()).unwrap().map(|entry| entry.unwrap().file_name());
+    let names: Vec<_> = names.map(|name| name.to_string_lossy().into_owned()).collect();
+    let left = names.iter().any(|name| name.starts_with("rustchat-demo-"));
+    assert!(!left, "{words:?}: servers are left behind in {names:?}");
+    (output.status.code(), out, err)
+}
+
+/// The same with its report.
+fn report(words: &[&str]) -> (Option<i32>, Value) {
+    let (code, out, err) = bench(&[words, &["--json"][..]].concat());
+    let report = serde_json::from_str(&out);
+    (code, report.unwrap_or_else(|why| panic!("{words:?}: {why}\n{out}{err}")))
+}
+
+fn number(report: &Value, field: &str) -> f64 {
+    report[field].as_f64().unwrap_or_else(|| panic!("no {field} in {report}"))
+}
+
+/// So many were sent and received, and the figures fit to each other.
+fn adds_up(report: &Value, messages: u64, deliveries: u64) {
+    assert_eq!(report["system"], "rustchat");
+    assert_eq!(report["messages"], messages, "{report}");
+    assert_eq!(report["deliveries"], deliveries, "{report}");
+    for (count, time, rate) in
+        [("messages", "sent_s", "messages_per_s"), ("deliveries", "received_s", "deliveries_per_s")]
+    {
+        let again = number(report, rate) * number(report, time);
+        assert!((again - number(report, count)).abs() < 0.01, "{rate} in {report}");
+    }
+    for [p50, p99, max] in
+        [["p50_ms", "p99_ms", "max_ms"], ["ack_p50_ms", "ack_p99_ms", "ack_max_ms"]]
+    {
+        let [p50, p99, max] = [p50, p99, max].map(|field| number(report, field));
+        assert!(0.0 < p50 && p50 <= p99 && p99 <= max, "{report}");
+    }
+    let syncs = report["fsyncs"].as_array().unwrap();
+    assert_eq!((syncs.len(), &report["servers"]), (3, &Value::from(3)), "{report}");
+    assert!(syncs.iter().filter_map(Value::as_u64).sum::<u64>() > 0, "{report}");
+    assert_eq!(report["store"], "embedded");
+    assert_eq!(report["size"], 100);
+    assert_eq!(report["verdict"], Value::Null, "nothing was asked for");
+}
+
+#[test]
+fn one_sender_and_one_receiver() {
+    let (code, stream) = report(&["stream", "--messages", "200"]);
+    assert_eq!((code, &stream["job"], &stream["tls"]), (Some(0), &"stream".into(), &true.into()));
+    assert_eq!(stream["window"], 4096);
+    adds_up(&stream, 200, 200);
+    let (code, latency) = report(&["latency", "--messages", "30", "--insecure-plain"]);
+    assert_eq!((code, &latency["job"]), (Some(0), &"latency".into()));
+    assert_eq!((&latency["window"], &latency["tls"]), (&1.into(), &false.into()));
+    adds_up(&latency, 30, 30);
+}
+
+#[test]
+fn messages_at_a_rate_take_the_time_that_was_planned() {
+    let words = ["rate", "--messages", "200", "--rate", "400", "--insecure-plain"];
+    let (code, rate) = report(&words);
+    assert_eq!((code, &rate["job"], &rate["rate"]), (Some(0), &"rate".into(), &400.into()));
+    adds_up(&rate, 200, 200);
+    // The last one is due after 199/400 s, and not acknowledged before.
+    assert!(number(&rate, "sent_s") > 0.497, "{rate}");
+}
+
+#[test]
+fn many_pairs_share_the_messages_and_every_device_gets_all() {
+    let words = ["pairs", "--pairs", "5", "--messages", "203", "--insecure-plain"];
+    let (code, pairs) = report(&words);
+    assert_eq!((code, &pairs["job"], &pairs["pairs"]), (Some(0), &"pairs".into(), &5.into()));
+    adds_up(&pairs, 203, 203);
+    let words = ["fanout", "--devices", "4", "--messages", "50", "--insecure-plain"];
+    let (code, fanout) = report(&words);
+    assert_eq!((code, &fanout["job"], &fanout["devices"]), (Some(0), &"fanout".into(), &4.into()));
+    adds_up(&fanout, 50, 200);
+}
+
+#[test]
+fn the_verdict_is_the_exit_code() {
+    let stream = ["stream", "--messages", "50", "--servers", "1", "--insecure-plain"];
+    let with = |more: &[&'static str]| [&stream[..], more].concat();
+    let (code, met) = report(&with(&["--min-rate", "0.001", "--max-p99", "600000"]));
+    assert_eq!(code, Some(0), "{met}");
+    assert_eq!(met["verdict"], serde_json::json!({"passed": true, "why": []}));
+    let (code, missed) = report(&with(&["--min-rate", "1e12", "--max-p99", "0.000001"]));
+    assert_eq!(code, Some(1), "{missed}");
+    assert_eq!(missed["verdict"]["passed"], false);
+    assert_eq!(missed["verdict"]["why"].as_array().unwrap().len(), 2, "{missed}");
+    assert_eq!(missed["deliveries"], 50, "the measurement itself is whole");
+    let (code, out, err) = bench(&with(&["--min-rate", "1e12"]));
+    assert_eq!(code, Some(1), "{err}");
+    assert!(out.contains("stream: 50 messages") && out.contains("not passed: "), "{out}");
+    let (code, out, err) = bench(&with(&["--max-p99", "0"]));
+    assert_eq!((code, out.as_str()), (Some(64), ""));
+    assert!(err.contains("is no number above 0"), "{err}");
+}
+
+#[test]
+fn between_clusters_too() {
+    let words = ["links", "--clusters", "2", "--servers", "1", "--messages", "40"];
+    let (code, links) = report(&[&words[..], &["--min-rate", "1e12"]].concat());
+    assert_eq!((code, &links["job"]), (Some(1), &"links".into()), "{links}");
+    assert_eq!((&links["messages"], &links["deliveries"]), (&40.into(), &40.into()), "{links}");
+    assert_eq!(links["verdict"]["passed"], false, "{links}");
+}
