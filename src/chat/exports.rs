@@ -3,7 +3,7 @@
 
 use super::changes::Changes;
 use super::ids::{ConversationId, DeviceId, UserId};
-use super::link::{Export, Link, Marks, Messages, Stretch, chain};
+use super::link::{Export, Marks, Messages, Stretch, chain};
 use super::message::{Body, Run};
 use super::state::State;
 use crate::limits;
@@ -147,12 +147,4 @@ fn portions(bodies: &[Body]) -> impl Iterator<Item = &[Body]> {
         rest = left;
         Some(portion)
     })
-}
-
-impl Link {
-    /// True where the export at this position exists.
-    #[must_use]
-    pub const fn has_exported(&self, position: u64) -> bool {
-        position <= self.exported.position
-    }
 }

@@ -121,15 +121,7 @@ impl State {
         let last_seq = run.last_seq();
         room.row.last_seq = last_seq;
         changes.conversations.insert(run.conversation);
-        changes.index.push(SentIndex {
-            device: run.device,
-            group: run.group,
-            first_number: run.first_number,
-            last_number: run.first_number + run.count().saturating_sub(1),
-            conversation: run.conversation,
-            first_seq: run.first_seq,
-            at_ms: run.at_ms,
-        });
+        changes.index.push(SentIndex::of(&run));
         // What a person wrote, they have seen; this also keeps their own words out of "unread".
         let before = room.marks.get(&run.sender).copied().unwrap_or_default();
         if before.1 + 1 >= run.first_seq {

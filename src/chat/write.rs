@@ -244,3 +244,19 @@ pub struct SentIndex {
     /// Milliseconds of UNIX time.
     pub at_ms: u64,
 }
+
+impl SentIndex {
+    /// Of a run's messages.
+    #[must_use]
+    pub fn of(run: &Run) -> Self {
+        Self {
+            device: run.device,
+            group: run.group,
+            first_number: run.first_number,
+            last_number: (run.first_number + run.count()).saturating_sub(1),
+            conversation: run.conversation,
+            first_seq: run.first_seq,
+            at_ms: run.at_ms,
+        }
+    }
+}

@@ -7,7 +7,6 @@ use super::source::count;
 use super::{BackupError, damaged};
 use crate::chat::ids::{ClusterId, ConversationId};
 use crate::chat::link::LinkNumber;
-use crate::chat::message::Run;
 use crate::chat::state::{self, State};
 use crate::chat::write::{SentIndex, Write};
 use crate::store::check::Exports;
@@ -137,7 +136,7 @@ impl Whole {
             return Err(damaged(format_args!("conversation {conversation} has no seq {next}")));
         }
         *next = runs.last().map_or(*next, |run| run.last_seq() + 1);
-        expected.extend(runs.iter().map(index_of));
+        expected.extend(runs.iter().map(SentIndex::of));
         Ok(())
     }
 
@@ -184,16 +183,4 @@ fn told_at(head: &Head, row: &Row) -> Result<Option<(LinkNumber, u64)>, BackupEr
         return Err(damaged("a row of history is newer than the state"));
     }
     Ok(room.link().map(|link| (link, first)))
-}
-
-fn index_of(run: &Run) -> SentIndex {
-    SentIndex {
-        device: run.device,
-        group: run.group,
-        first_number: run.first_number,
-        last_number: run.first_number + run.count().saturating_sub(1),
-        conversation: run.conversation,
-        first_seq: run.first_seq,
-        at_ms: run.at_ms,
-    }
 }

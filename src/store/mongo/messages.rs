@@ -192,20 +192,7 @@ fn continues(run: &Run, id: &MessageId, run_first: u64) -> bool {
 pub(super) fn rows(documents: &[Document], entry: u64) -> Result<Vec<Row>, StoreError> {
     let runs = runs(documents)?;
     let Some(conversation) = runs.first().map(|run| run.conversation) else { return Ok(vec![]) };
-    let index = |run: &Run| {
-        stored::rows(
-            entry,
-            &Write::SentIndex(SentIndex {
-                device: run.device,
-                group: run.group,
-                first_number: run.first_number,
-                last_number: (run.first_number + run.count()).saturating_sub(1),
-                conversation,
-                first_seq: run.first_seq,
-                at_ms: run.at_ms,
-            }),
-        )
-    };
+    let index = |run: &Run| stored::rows(entry, &Write::SentIndex(SentIndex::of(run)));
     let indexes: Vec<Row> = runs.iter().flat_map(index).collect();
     let mut rows = stored::rows(entry, &Write::History { conversation, runs });
     rows.extend(indexes);
