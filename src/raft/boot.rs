@@ -79,6 +79,9 @@ pub struct View {
     pub led: bool,
     /// It was drained, and leaves it to the others to campaign.
     pub spared: bool,
+    /// The term and the node it voted for, where that is another one that has not been heard to
+    /// lead: it may be about to.
+    pub voted: Option<(u64, u64)>,
 }
 
 impl View {
@@ -112,6 +115,7 @@ pub enum Step {
 pub struct Elections {
     allowed: bool,
     next: Option<Instant>,
+    voted: Option<(u64, u64)>,
 }
 
 impl Elections {
@@ -123,15 +127,23 @@ impl Elections {
             self.allowed = allowed;
             steps.push(Step::Allow(allowed));
         }
+        // Whom it has just voted for is not heard to lead at once: a campaign in that moment would
+        // take leadership away again.
+        let just_voted = view.voted.is_some() && view.voted != self.voted;
+        self.voted = view.voted;
         if !allowed || view.led {
             self.next = None;
             return steps;
+        }
+        let again = now + AGAIN + AGAIN.mul_f64(chance);
+        if just_voted {
+            self.next = Some(again);
         }
         let alone = view.live.len() == 1;
         let first = if alone { now } else { now + STAGGER * view.rank() + JITTER.mul_f64(chance) };
         let next = *self.next.get_or_insert(first);
         if now >= next {
-            self.next = Some(now + AGAIN + AGAIN.mul_f64(chance));
+            self.next = Some(again);
             steps.push(Step::Elect);
         }
         steps
@@ -205,7 +217,7 @@ mod tests {
 
     fn view(live: &[u64]) -> View {
         let configs = vec![(1..=5).collect()];
-        View { me: 1, configs, live: live.iter().copied().collect(), led: false, spared: false }
+        View { me: 1, configs, live: live.iter().copied().collect(), ..View::default() }
     }
 
     #[test]
@@ -219,6 +231,23 @@ mod tests {
         assert_eq!(elections.on_view(&spared, now, 0.0), [Step::Allow(false)], "nor by a timer");
         let again = elections.on_view(&view(&[1, 2, 3]), now, 0.0);
         assert_eq!(again, [Step::Allow(true), Step::Elect], "nobody else has");
+    }
+
+    #[test]
+    fn whom_it_voted_for_has_time_to_be_heard() {
+        let (mut elections, now) = (Elections::default(), Instant::now());
+        let led = View { led: true, ..view(&[1, 2, 3]) };
+        elections.on_view(&led, now, 0.0);
+        // It gave leadership away, and has voted for node 3 in term 2.
+        let voted = View { voted: Some((2, 3)), ..view(&[1, 2, 3]) };
+        assert_eq!(elections.on_view(&voted, now, 0.0), []);
+        let later = now + AGAIN.mul_f64(0.9);
+        assert_eq!(elections.on_view(&voted, later, 0.0), [], "it waits, but not for ever");
+        assert_eq!(elections.on_view(&voted, now + AGAIN, 0.0), [Step::Elect]);
+        let next = View { voted: Some((3, 2)), ..view(&[1, 2, 3]) };
+        let later = now + 2 * AGAIN;
+        assert_eq!(elections.on_view(&next, later, 0.0), [], "another candidate, as long again");
+        assert_eq!(elections.on_view(&next, later + AGAIN, 0.0), [Step::Elect]);
     }
 
     #[test]

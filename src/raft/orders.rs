@@ -128,6 +128,10 @@ pub async fn carry_out(shared: &Shared, ordered: Ordered) -> OrderAnswer {
             Ok((ids, _)) if ids.contains(&view.own) => {
                 match transferred(shared, raft, None).await {
                     Ok((seat, _)) => OrderAnswer::Leader(seat),
+                    // Leadership came back: the order begins anew.
+                    Err(_) if matches!(shared.leader(), Leader::Me) => {
+                        OrderAnswer::Leader(shared.config.seat)
+                    }
                     Err(answer) => answer,
                 }
             }

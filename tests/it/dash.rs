@@ -160,7 +160,7 @@ fn one_plain_frame_in_a_pipe_ends_as_status_does() {
 #[test]
 fn a_recording_shows_it_all_again() {
     let mut cluster = Cluster::start(3);
-    let old = cluster.leader();
+    let old = cluster.healthy();
     let screen = dash(&cluster, &["--record", "tape.ndjson"]);
     screen.wait_for(SOON, " OK");
     cluster.kill(old.seat);

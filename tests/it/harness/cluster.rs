@@ -394,7 +394,16 @@ impl Cluster {
         wait_until(LEADER, "the servers agree on a leader", || self.agreed())
     }
 
-    /// The same for these servers.
+    /// Waits for a leader, and until every voter is up and heard, as orders about majorities need.
+    #[track_caller]
+    pub fn healthy(&self) -> NodeStatus {
+        wait_until(LEADER, "all is well", || {
+            (self.status_json()["verdict"] == "healthy").then_some(())
+        });
+        self.leader()
+    }
+
+    /// Waits for a leader that these servers agree on.
     #[track_caller]
     pub fn leader_among(&self, seats: &[u32]) -> NodeStatus {
         wait_until(LEADER, "these servers agree on a leader", || self.agreed_among(seats))

@@ -8,7 +8,7 @@ const SOON: Duration = Duration::from_secs(20);
 #[test]
 fn a_fourth_server_learns_then_votes_then_goes() {
     let mut cluster = Cluster::start(3);
-    cluster.leader();
+    cluster.healthy();
     let alice = cluster.person("alice");
     alice.register();
     alice.send("alice", &["before"]);
@@ -60,7 +60,7 @@ fn a_fourth_server_learns_then_votes_then_goes() {
 #[test]
 fn a_member_with_a_wrong_address_changes_no_majority() {
     let cluster = Cluster::start(3);
-    cluster.leader();
+    cluster.healthy();
     let alice = cluster.person("alice");
     alice.register();
     cluster.done(&["member", "add", "5", "127.0.0.9", "--client", "1", "--peer", "2"]);
@@ -77,7 +77,7 @@ fn a_member_with_a_wrong_address_changes_no_majority() {
 #[test]
 fn a_member_that_the_majority_needs_is_not_removed_and_a_dead_one_is() {
     let mut cluster = Cluster::start(3);
-    let leader = cluster.leader().seat;
+    let leader = cluster.healthy().seat;
     let others: Vec<u32> = cluster.seats().into_iter().filter(|seat| *seat != leader).collect();
     cluster.kill(others[0]);
     let refused = || {
@@ -100,7 +100,7 @@ fn a_member_that_the_majority_needs_is_not_removed_and_a_dead_one_is() {
 #[test]
 fn the_leader_is_removed_after_it_has_handed_over() {
     let mut cluster = Cluster::start(3);
-    let leader = cluster.leader().seat;
+    let leader = cluster.healthy().seat;
     let said = cluster.done(&["member", "remove", "--yes", &leader.to_string()]);
     assert!(said.contains(&format!("node {leader} is no member any more")), "{said}");
     assert_eq!(cluster.node(leader).ended(SOON).code(), Some(65));
@@ -116,7 +116,7 @@ fn the_leader_is_removed_after_it_has_handed_over() {
 #[test]
 fn an_order_that_is_not_committed_is_not_called_done() {
     let cluster = Cluster::setup().proxied().start(3);
-    let old = cluster.leader().seat;
+    let old = cluster.healthy().seat;
     let (admin, host) = (cluster.admin(old).to_string(), cluster.host(1).to_string());
     cluster.paths().part(&[old], 3, Path::Swallow);
     let order = ["member", "add", "7", &host, "--client", "1", "--peer", "2", "--admin", &admin];

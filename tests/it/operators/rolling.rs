@@ -89,7 +89,7 @@ fn elected(cluster: &mut Cluster) -> usize {
 
 fn restart_all(drains: bool) {
     let mut cluster = Cluster::start(3);
-    cluster.leader();
+    cluster.healthy();
     let before = elected(&mut cluster);
     assert!(before > 0, "the logs tell who was elected");
     let (alice, bob) = (cluster.person("alice"), cluster.person("bob"));
