@@ -2,9 +2,9 @@
 //! commit, one after the other, and that both have linked.
 
 use super::count::{Tally, receive};
+use super::figures::{Counted, Figures};
 use super::measure::statuses;
 use super::people::{DEADLINE, account, enter, leave};
-use super::report::{ms_at, ns_to_ms, per_second};
 use super::sending::{Pace, Sender};
 use super::{LinksReport, Plan};
 use crate::chat::command::Target;
@@ -74,27 +74,14 @@ pub async fn run(plan: &Plan, clusters: &[Cluster]) -> anyhow::Result<LinksRepor
         resident.extend(nodes.iter().map(|node| node.resident_bytes));
     }
     leave(clients).await;
-    let (deliveries_per_s, p99_ms) = (per_second(ages.len(), received_s), ms_at(&ages, 0.99));
+    let (messages, window) = (each * count, plan.window);
+    let counted = Counted { messages, window, sent_s, received_s, ages: &ages };
     Ok(LinksReport {
-        system: "rustchat",
-        job: "links",
+        figures: Figures::of("links", plan, &counted),
         clusters: clusters.len(),
         servers: resident.len(),
-        messages: each * count,
-        deliveries: ages.len(),
-        sent_s,
-        received_s,
-        messages_per_s: per_second(each * count, sent_s),
-        deliveries_per_s,
-        p50_ms: ms_at(&ages, 0.5),
-        p99_ms,
-        max_ms: ns_to_ms(ages.max()),
-        size: plan.size,
-        window: plan.window,
-        tls: true,
         resident_bytes: resident.iter().sum(),
         resident_max_bytes: resident.into_iter().max().unwrap_or_default(),
-        verdict: plan.bounds.judge(deliveries_per_s, p99_ms),
     })
 }
 

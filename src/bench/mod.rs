@@ -6,6 +6,7 @@ mod body;
 mod cast;
 mod count;
 mod due;
+mod figures;
 mod flood;
 pub mod links;
 mod links_report;
@@ -16,6 +17,7 @@ mod report;
 mod sending;
 mod verdict;
 
+pub use figures::Figures;
 pub use links_report::LinksReport;
 pub use report::Report;
 pub use verdict::{Bounds, Verdict};

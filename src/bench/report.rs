@@ -1,5 +1,6 @@
 //! The result: one JSON object with the same fields as the peer's, or some lines for people.
 
+use super::figures::{Counted, Figures, ms_at, ns_to_ms};
 use super::sending::Pace;
 use super::verdict::Verdict;
 use super::{Job, Plan};
@@ -11,38 +12,15 @@ use serde::Serialize;
 /// What was measured.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
-    /// Always `rustchat`.
-    pub system: &'static str,
-    /// The job.
-    pub job: &'static str,
-    /// Messages sent.
-    pub messages: u64,
-    /// Messages received.
-    pub deliveries: u64,
-    /// Seconds until the last was acknowledged.
-    pub sent_s: f64,
-    /// Seconds until the last was received.
-    pub received_s: f64,
-    /// Messages acknowledged a second.
-    pub messages_per_s: f64,
-    /// Messages received a second.
-    pub deliveries_per_s: f64,
-    /// Median from being due to being received, in milliseconds.
-    pub p50_ms: f64,
-    /// 99th percentile.
-    pub p99_ms: f64,
-    /// The slowest.
-    pub max_ms: f64,
+    /// How much, how fast.
+    #[serde(flatten)]
+    pub figures: Figures,
     /// Median from being due to being acknowledged, in milliseconds.
     pub ack_p50_ms: f64,
     /// 99th percentile.
     pub ack_p99_ms: f64,
     /// The slowest.
     pub ack_max_ms: f64,
-    /// Bytes of a body.
-    pub size: usize,
-    /// Messages that one sender had sent and that were not yet acknowledged, at most.
-    pub window: u64,
     /// Messages that were due a second, where that was fixed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rate: Option<u32>,
@@ -56,16 +34,12 @@ pub struct Report {
     pub servers: usize,
     /// Kind of store.
     pub store: String,
-    /// Whether connections were encrypted.
-    pub tls: bool,
     /// Times each server synced its log meanwhile, by seat.
     pub fsyncs: Vec<u64>,
     /// Where the clients were.
     pub seats: Seats,
     /// Logins with a wrong password meanwhile.
     pub bad_logins: BadLogins,
-    /// Whether that is enough; `None` where nothing was asked for.
-    pub verdict: Option<Verdict>,
 }
 
 /// Servers that had clients, by seat.
@@ -110,26 +84,10 @@ pub struct BadLogins {
     pub lost: u64,
 }
 
-/// Milliseconds at a quantile of a histogram of nanoseconds.
-pub fn ms_at(histogram: &Histogram<u64>, quantile: f64) -> f64 {
-    ns_to_ms(histogram.value_at_quantile(quantile))
-}
-
-#[expect(clippy::cast_precision_loss, reason = "times far below 2^52 ns")]
-pub fn ns_to_ms(ns: u64) -> f64 {
-    ns as f64 / 1e6
-}
-
-#[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
-pub fn per_second(count: u64, seconds: f64) -> f64 {
-    if seconds > 0.0 { count as f64 / seconds } else { 0.0 }
-}
-
 impl Report {
     /// Puts together what was measured.
     pub(super) fn of(plan: &Plan, pace: Pace, measured: &Measured) -> Self {
         let Measured { sent_s, received_s, ages, waits, before, after, .. } = measured;
-        let (sent_s, received_s) = (*sent_s, *received_s);
         // A server that only came up meanwhile counts from its start.
         let syncs = after.iter().map(|now| {
             let then = before.iter().find(|then| then.seat == now.seat);
@@ -144,62 +102,41 @@ impl Report {
             Job::Fanout { devices } => (None, Some(devices)),
             Job::Stream | Job::Latency | Job::Rate { .. } => (None, None),
         };
-        let deliveries_per_s = per_second(ages.len(), received_s);
-        let p99_ms = ms_at(ages, 0.99);
+        let (sent_s, received_s) = (*sent_s, *received_s);
+        let counted = Counted { messages: waits.len(), window, sent_s, received_s, ages };
         Self {
-            system: "rustchat",
-            job: plan.job.name(),
-            messages: waits.len(),
-            deliveries: ages.len(),
-            sent_s,
-            received_s,
-            messages_per_s: per_second(waits.len(), sent_s),
-            deliveries_per_s,
-            p50_ms: ms_at(ages, 0.5),
-            p99_ms,
-            max_ms: ns_to_ms(ages.max()),
+            figures: Figures::of(plan.job.name(), plan, &counted),
             ack_p50_ms: ms_at(waits, 0.5),
             ack_p99_ms: ms_at(waits, 0.99),
             ack_max_ms: ns_to_ms(waits.max()),
-            size: plan.size,
-            window,
             rate,
             pairs,
             devices,
             servers: after.len(),
             store: after.first().map(|s| s.store.clone()).unwrap_or_default(),
-            tls: !plan.finding.security.plain,
             fsyncs: syncs.collect(),
             seats: measured.seats.clone(),
             bad_logins: measured.bad_logins,
-            verdict: plan.bounds.judge(deliveries_per_s, p99_ms),
         }
     }
 
     /// For people.
     #[must_use]
     pub fn text(&self) -> String {
+        let figures = &self.figures;
         let begin = if self.rate.is_some() { "being due" } else { "sending" };
         let mut text = format!(
-            "{}: {} messages of {} bytes{} through {} servers ({}, {})\n\
-             \x20 all acknowledged after {:.2} s ({:.0}/s), all received after {:.2} s ({:.0}/s)\n\
-             \x20 from {begin} to receiving: p50 {:.2} ms, p99 {:.2} ms, max {:.2} ms\n\
+            "{}: {} messages of {} bytes{} through {} servers ({}, {})\n{}\n\
              \x20 from {begin} to its acknowledgement: p50 {:.2} ms, p99 {:.2} ms, max {:.2} ms\n\
              \x20 sending at {}, receiving at {}; log syncs per server: {:?}",
-            self.job,
-            self.messages,
-            self.size,
+            figures.job,
+            figures.messages,
+            figures.size,
             self.shape(),
             self.servers,
             self.store,
-            if self.tls { "TLS" } else { "no TLS" },
-            self.sent_s,
-            self.messages_per_s,
-            self.received_s,
-            self.deliveries_per_s,
-            self.p50_ms,
-            self.p99_ms,
-            self.max_ms,
+            if figures.tls { "TLS" } else { "no TLS" },
+            figures.lines(begin),
             self.ack_p50_ms,
             self.ack_p99_ms,
             self.ack_max_ms,
@@ -210,7 +147,7 @@ impl Report {
         if self.devices.is_some() {
             text += &format!(
                 "\n  {} deliveries; there are no rooms yet: devices of one user stand in for members",
-                self.deliveries,
+                figures.deliveries,
             );
         }
         let BadLogins { per_second, refused, busy, lost } = self.bad_logins;
@@ -220,7 +157,7 @@ impl Report {
                  {busy} told to wait, {lost} without an answer"
             );
         }
-        text + &Verdict::line(self.verdict.as_ref())
+        text + &Verdict::line(figures.verdict.as_ref())
     }
 
     /// From whom to whom, where that is not one to one as fast as it goes.

@@ -109,6 +109,9 @@ fn the_verdict_is_the_exit_code() {
     let (code, out, err) = bench(&with(&["--max-p99", "0"]));
     assert_eq!((code, out.as_str()), (Some(64), ""));
     assert!(err.contains("is no number above 0"), "{err}");
+    let (code, _, err) = bench(&["rate", "--pairs", "3"]);
+    assert_eq!(code, Some(64), "an option of another job");
+    assert!(err.contains("--pairs"), "{err}");
 }
 
 #[test]

@@ -1,16 +1,105 @@
-//! What people type to measure the chat. It must not know what is measured.
+//! What people type to measure the chat: each job with its own options. It must not know what is
+//! measured.
 
 use crate::cli::args::TrustArgs;
-use clap::Args;
+use clap::{Args, Subcommand, value_parser};
 
 /// `rustchat bench`.
 #[derive(Clone, Debug, Args)]
 pub struct BenchArgs {
     /// What to measure
-    #[arg(value_enum)]
-    pub job: JobName,
+    #[command(subcommand)]
+    pub job: JobArgs,
+}
+
+/// What can be measured.
+#[derive(Clone, Debug, Subcommand)]
+pub enum JobArgs {
+    /// One sender, one receiver on another server, a window of messages in flight
+    Stream {
+        /// Where.
+        #[command(flatten)]
+        place: PlaceArgs,
+        /// What.
+        #[command(flatten)]
+        load: LoadArgs,
+        /// In flight.
+        #[command(flatten)]
+        window: WindowArgs,
+    },
+    /// The same with one message in flight
+    Latency {
+        /// Where.
+        #[command(flatten)]
+        place: PlaceArgs,
+        /// What.
+        #[command(flatten)]
+        load: LoadArgs,
+    },
+    /// The same with --rate messages a second, each timed from when it was due
+    Rate {
+        /// Where.
+        #[command(flatten)]
+        place: PlaceArgs,
+        /// What.
+        #[command(flatten)]
+        load: LoadArgs,
+        /// Messages a second
+        #[arg(long, value_name = "N", default_value_t = 1000, value_parser = value_parser!(u32).range(1..=1_000_000))]
+        rate: u32,
+    },
+    /// --pairs senders and as many receivers
+    Pairs {
+        /// Where.
+        #[command(flatten)]
+        place: PlaceArgs,
+        /// What.
+        #[command(flatten)]
+        load: LoadArgs,
+        /// In flight.
+        #[command(flatten)]
+        window: WindowArgs,
+        /// Senders, and as many receivers
+        #[arg(long, value_name = "N", default_value_t = 100, value_parser = value_parser!(u32).range(1..=1000))]
+        pairs: u32,
+    },
+    /// One sender, and a user with --devices devices that all receive; there are no rooms yet
+    Fanout {
+        /// Where.
+        #[command(flatten)]
+        place: PlaceArgs,
+        /// What.
+        #[command(flatten)]
+        load: LoadArgs,
+        /// In flight.
+        #[command(flatten)]
+        window: WindowArgs,
+        /// Devices of the one user who receives
+        #[arg(long, value_name = "N", default_value_t = 100, value_parser = value_parser!(u32).range(1..=1000))]
+        devices: u32,
+    },
+    /// Several linked clusters: one sender, and a receiver in each of the others
+    Links {
+        /// Clusters that it starts itself
+        #[arg(long, value_name = "N", default_value_t = 6, value_parser = value_parser!(u32).range(2..=20))]
+        clusters: u32,
+        /// Servers of each
+        #[arg(long, value_name = "N", default_value_t = 3, value_parser = value_parser!(u32).range(1..=9))]
+        servers: u32,
+        /// What.
+        #[command(flatten)]
+        load: LoadArgs,
+        /// In flight.
+        #[command(flatten)]
+        window: WindowArgs,
+    },
+}
+
+/// On which servers.
+#[derive(Clone, Debug, Args)]
+pub struct PlaceArgs {
     /// Servers that it starts itself
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=9))]
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = value_parser!(u32).range(1..=9))]
     pub servers: u32,
     /// Where they keep their data: `embedded`, or a MongoDB server, on which each gets a
     /// database of its own that is removed at the end
@@ -19,35 +108,32 @@ pub struct BenchArgs {
     /// A server of a running cluster, instead of own ones
     #[arg(long, value_name = "HOST:PORT", conflicts_with_all = ["servers", "store"])]
     pub server: Option<String>,
-    /// Messages in all [default: 100000; rate, links: 10000; fanout: 2000]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    pub messages: Option<u64>,
-    /// rate: messages a second
-    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    pub rate: u32,
-    /// pairs: senders, and as many receivers
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
-    pub pairs: u32,
-    /// fanout: devices of the one user who receives
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
-    pub devices: u32,
-    /// links: clusters that it starts itself, each with as many servers
-    #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u32).range(2..=20))]
-    pub clusters: u32,
-    /// Bytes of a message
-    #[arg(long, value_name = "B", default_value_t = 100, value_parser = clap::value_parser!(u32).range(17..=16_384))]
-    pub size: u32,
     /// Whom to trust.
     #[command(flatten)]
     pub trust: TrustArgs,
-    /// Messages that a sender has sent and that are not yet acknowledged; with many pairs at most
-    /// their share of 16384
-    #[arg(long, value_name = "W", default_value_t = 4096, value_parser = clap::value_parser!(u64).range(1..))]
-    pub window: u64,
     /// Logins with a wrong password a second meanwhile; from many loopback addresses where the
     /// servers are its own
-    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=10_000))]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = value_parser!(u32).range(..=10_000))]
     pub bad_logins: u32,
+}
+
+/// How much, and what is enough.
+#[derive(Clone, Debug, Args)]
+pub struct LoadArgs {
+    /// Messages in all [default: 100000; rate, links: 10000; fanout: 2000]
+    #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..))]
+    pub messages: Option<u64>,
+    /// Bytes of a message
+    #[arg(long, value_name = "B", default_value_t = 100, value_parser = value_parser!(u32).range(17..=16_384))]
+    pub size: u32,
+    /// What is wanted.
+    #[command(flatten)]
+    pub bounds: BoundArgs,
+}
+
+/// What is enough, and how it is told.
+#[derive(Clone, Debug, Args)]
+pub struct BoundArgs {
     /// Exit with 1 unless so many messages a second were received
     #[arg(long, value_name = "N", value_parser = bound)]
     pub min_rate: Option<f64>,
@@ -60,21 +146,13 @@ pub struct BenchArgs {
     pub json: bool,
 }
 
-/// What can be measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum JobName {
-    /// One sender, one receiver on another server, a window of messages in flight
-    Stream,
-    /// The same with one message in flight
-    Latency,
-    /// The same with --rate messages a second, each timed from when it was due
-    Rate,
-    /// --pairs senders and as many receivers
-    Pairs,
-    /// One sender, and a user with --devices devices that all receive; there are no rooms yet
-    Fanout,
-    /// Several linked clusters: one sender, and a receiver in each of the others
-    Links,
+/// How many in flight.
+#[derive(Clone, Debug, Args)]
+pub struct WindowArgs {
+    /// Messages that a sender has sent and that are not yet acknowledged; with many pairs at most
+    /// their share of 16384
+    #[arg(long, value_name = "W", default_value_t = 4096, value_parser = value_parser!(u64).range(1..))]
+    pub window: u64,
 }
 
 /// Reads a number above 0.

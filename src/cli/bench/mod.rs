@@ -2,6 +2,7 @@
 //! its report and verdict. It must not measure anything itself.
 
 pub mod args;
+mod own;
 
 use super::outcome::{End, Failure, Kind, Outcome};
 use super::signals::Signals;
@@ -9,92 +10,105 @@ use crate::bench::{self, Bounds, Job, Plan, Verdict};
 use crate::chat::text::{printable_json, printable_lines};
 use crate::client::Finding;
 use crate::client::security::Security;
-use crate::client::status::status;
 use crate::config::StoreUrl;
-use crate::demo::servers::{CLUSTER, Layout, Servers};
-use crate::store::mongo::{self, Place};
+use crate::demo::servers::{Layout, Servers};
 use anyhow::Context;
-use args::{BenchArgs, JobName};
+use args::{BenchArgs, BoundArgs, JobArgs, LoadArgs, PlaceArgs};
+use own::Cluster;
+use serde::Serialize;
 use std::io::{IsTerminal, Write};
-use std::time::{Duration, Instant};
 
-/// A leader is there long before this, or something is wrong.
-const LEADER_TIME: Duration = Duration::from_secs(30);
 /// Messages, where nothing else is said; between clusters, 2,000 to each of five others.
 const STREAM: u64 = 100_000;
 const RATE: u64 = 10_000;
 const FANOUT: u64 = 2_000;
 const LINKS: u64 = 10_000;
-/// How often the servers are asked for their leader.
-const ASK: Duration = Duration::from_millis(100);
+/// A window for jobs that have no use for one.
+const NO_WINDOW: u64 = 1;
 
 /// Runs the job until it is done or a signal ends it.
 pub async fn run(args: &BenchArgs) -> Outcome {
     let mut signals = Signals::new()?;
     tokio::select! {
-        ended = Box::pin(measure(args)) => ended.map_err(|why| Failure::new(Kind::Again, why)),
+        ended = Box::pin(measure(&args.job)) => {
+            ended.map_err(|why| Failure::new(Kind::Again, why))
+        }
         () = signals.next() => Err(Failure::text(Kind::Again, "stopped by a signal")),
     }
 }
 
-async fn measure(args: &BenchArgs) -> anyhow::Result<End> {
-    let (job, messages) = match args.job {
-        JobName::Stream => (Job::Stream, STREAM),
-        JobName::Latency => (Job::Latency, STREAM),
-        JobName::Rate => (Job::Rate { per_second: args.rate }, RATE),
-        JobName::Pairs => (Job::Pairs { pairs: args.pairs }, STREAM),
-        JobName::Fanout => (Job::Fanout { devices: args.devices }, FANOUT),
-        JobName::Links => return links(args).await,
-    };
-    // Held until the end: dropping it stops the servers and removes their data.
-    let stores = stores(args)?;
-    let mut security = Security { trust_new: true, ..args.trust.security() };
-    let (own, servers) = match &args.server {
-        Some(server) => (None, vec![server.clone()]),
-        None => {
-            let own = Servers::start_on(&stores, false, args.trust.insecure_plain)
-                .context("starting the servers")?;
-            let addresses = own.addresses.clone();
-            security = security.expecting(own.key);
-            (Some(own), addresses)
+async fn measure(job: &JobArgs) -> anyhow::Result<End> {
+    match job {
+        JobArgs::Stream { place, load, window } => {
+            let plan = plan(Job::Stream, STREAM, load, window.window)?;
+            messages(place, load, plan).await
         }
-    };
-    wait_for_leader(&servers, security).await?;
-    let finding = Finding { servers, security, ..Finding::default() };
-    let plan = Plan { own_servers: own.is_some(), ..plan(args, job, messages, finding)? };
-    let report = bench::run(&plan).await;
-    if own.is_some() {
-        drop(own);
-        remove(&stores).await?;
+        JobArgs::Latency { place, load } => {
+            messages(place, load, plan(Job::Latency, STREAM, load, NO_WINDOW)?).await
+        }
+        JobArgs::Rate { place, load, rate } => {
+            let job = Job::Rate { per_second: *rate };
+            messages(place, load, plan(job, RATE, load, NO_WINDOW)?).await
+        }
+        JobArgs::Pairs { place, load, window, pairs } => {
+            let plan = plan(Job::Pairs { pairs: *pairs }, STREAM, load, window.window)?;
+            messages(place, load, plan).await
+        }
+        JobArgs::Fanout { place, load, window, devices } => {
+            let plan = plan(Job::Fanout { devices: *devices }, FANOUT, load, window.window)?;
+            messages(place, load, plan).await
+        }
+        JobArgs::Links { clusters, servers, load, window } => {
+            let plan = plan(Job::Stream, LINKS, load, window.window)?;
+            links(*clusters, *servers, &plan, &load.bounds).await
+        }
     }
-    let report = report?;
-    show(args, &serde_json::to_string(&report)?, &report.text(), report.verdict.as_ref())
 }
 
-/// What was asked for; `messages` where their number is not given.
-fn plan(args: &BenchArgs, job: Job, messages: u64, finding: Finding) -> anyhow::Result<Plan> {
+/// A job in which messages go through one cluster.
+async fn messages(place: &PlaceArgs, load: &LoadArgs, plan: Plan) -> anyhow::Result<End> {
+    // Held until the end: dropping it stops the servers and removes their data.
+    let cluster = Cluster::of(place).await?;
+    let finding = cluster.finding.clone();
+    let (own_servers, bad_logins) = (cluster.servers.is_some(), place.bad_logins);
+    let report = bench::run(&Plan { own_servers, bad_logins, finding, ..plan }).await;
+    cluster.end().await?;
+    let report = report?;
+    show(&load.bounds, &report, &report.text(), report.figures.verdict.as_ref())
+}
+
+/// What was asked for; `messages` where their number is not given. The cluster is not known yet.
+fn plan(job: Job, messages: u64, load: &LoadArgs, window: u64) -> anyhow::Result<Plan> {
     Ok(Plan {
         job,
-        messages: args.messages.unwrap_or(messages),
-        size: usize::try_from(args.size)?,
-        window: args.window,
-        bad_logins: args.bad_logins,
+        messages: load.messages.unwrap_or(messages),
+        size: usize::try_from(load.size)?,
+        window,
+        bad_logins: 0,
         own_servers: true,
-        finding,
-        progress: !args.json && std::io::stderr().is_terminal(),
-        bounds: Bounds { min_rate: args.min_rate, max_p99_ms: args.max_p99 },
+        finding: Finding::default(),
+        progress: progress(&load.bounds),
+        bounds: bounds(&load.bounds),
     })
 }
 
+fn progress(args: &BoundArgs) -> bool {
+    !args.json && std::io::stderr().is_terminal()
+}
+
+const fn bounds(args: &BoundArgs) -> Bounds {
+    Bounds { min_rate: args.min_rate, max_p99_ms: args.max_p99 }
+}
+
 fn show(
-    args: &BenchArgs,
-    json: &str,
+    args: &BoundArgs,
+    report: &impl Serialize,
     text: &str,
     verdict: Option<&Verdict>,
 ) -> anyhow::Result<End> {
     let mut out = std::io::stdout().lock();
     if args.json {
-        writeln!(out, "{}", printable_json(json))?;
+        writeln!(out, "{}", printable_json(&serde_json::to_string(report)?))?;
     } else {
         for line in printable_lines(text) {
             writeln!(out, "{line}")?;
@@ -105,14 +119,11 @@ fn show(
 }
 
 /// Several clusters on this machine, which find and trust each other.
-async fn links(args: &BenchArgs) -> anyhow::Result<End> {
-    if args.server.is_some() || args.trust.insecure_plain || args.store != "embedded" {
-        anyhow::bail!("links are measured between own clusters, with TLS and the embedded store");
-    }
-    let stores = vec![StoreUrl::Embedded; args.servers as usize];
+async fn links(clusters: u32, servers: u32, plan: &Plan, args: &BoundArgs) -> anyhow::Result<End> {
+    let stores = vec![StoreUrl::Embedded; servers as usize];
     let mut own: Vec<Servers> = Vec::new();
-    let mut clusters = Vec::new();
-    for number in 1..=args.clusters {
+    let mut linked = Vec::new();
+    for number in 1..=clusters {
         let layout = Layout {
             cluster: format!("c{number}"),
             plain: false,
@@ -121,52 +132,15 @@ async fn links(args: &BenchArgs) -> anyhow::Result<End> {
         };
         let servers = Servers::start_as(&layout, &stores, false).context("starting the servers")?;
         let addresses = servers.addresses.clone();
-        let security = args.trust.security().expecting(servers.key);
+        let security = Security { trust_new: true, ..Security::default() }.expecting(servers.key);
         let finding = Finding { servers: addresses, security, ..Finding::default() };
-        clusters.push(bench::links::Cluster { name: layout.cluster, finding });
+        linked.push(bench::links::Cluster { name: layout.cluster, finding });
         own.push(servers);
     }
-    for cluster in &clusters {
-        wait_for_leader(&cluster.finding.servers, cluster.finding.security).await?;
+    for cluster in &linked {
+        own::wait_for_leader(&cluster.finding.servers, cluster.finding.security).await?;
     }
-    let plan = plan(args, Job::Stream, LINKS, Finding::default())?;
-    let report = bench::links::run(&plan, &clusters).await?;
+    let report = bench::links::run(plan, &linked).await?;
     drop(own);
-    show(args, &serde_json::to_string(&report)?, &report.text(), report.verdict.as_ref())
-}
-
-/// The store of each server: on a MongoDB server a database of its own.
-fn stores(args: &BenchArgs) -> anyhow::Result<Vec<StoreUrl>> {
-    let store = StoreUrl::parse(&args.store).map_err(|why| anyhow::anyhow!("--store: {why}"))?;
-    let run = rand::random::<u32>();
-    let of_seat = |seat| store.with_database(&format!("rustchat_bench_{run:08x}_{seat}"));
-    let stores: Result<Vec<_>, String> = (1..=args.servers).map(of_seat).collect();
-    stores.map_err(|why| anyhow::anyhow!("--store: {why}"))
-}
-
-/// Removes the databases of servers that have stopped.
-async fn remove(stores: &[StoreUrl]) -> anyhow::Result<()> {
-    for (seat, store) in (1..).zip(stores) {
-        if let StoreUrl::Mongo(url) = store {
-            let (url, cluster_name) = (url.clone(), CLUSTER.to_owned());
-            let place = Place { url, cluster_name, cluster: None, seat };
-            mongo::remove(&place).await.context("removing the servers' databases")?;
-        }
-    }
-    Ok(())
-}
-
-async fn wait_for_leader(servers: &[String], security: Security) -> anyhow::Result<()> {
-    let start = Instant::now();
-    let mut ask = tokio::time::interval(ASK);
-    while start.elapsed() < LEADER_TIME {
-        ask.tick().await;
-        for server in servers {
-            let node = status(server, ASK * 5, security).await;
-            if node.is_ok_and(|node| node.leader.is_some()) {
-                return Ok(());
-            }
-        }
-    }
-    anyhow::bail!("{} has no leader after {LEADER_TIME:?}", servers.join(", "))
+    show(args, &report, &report.text(), report.figures.verdict.as_ref())
 }
