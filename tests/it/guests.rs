@@ -33,8 +33,7 @@ fn founded(cluster: &Cluster) {
 
 /// One cluster's operator trusts another cluster.
 fn trust(of: &Cluster, other: &Cluster) {
-    let (at, key) = (other.address(1).to_string(), other.fingerprint());
-    of.done(&["link", "trust", &at, "--fingerprint", &key]);
+    of.trusts(other.address(1), &other.fingerprint());
 }
 
 fn linked(west_servers: u32, east_servers: u32) -> (Cluster, Cluster) {

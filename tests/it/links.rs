@@ -28,16 +28,7 @@ fn linked(stores: Stores) -> (Cluster, Cluster) {
 
 /// The operator of `one` knows the key of the `other` cluster.
 fn trust(one: &Cluster, other: &Cluster) {
-    let (address, key) = (other.address(other.leader().seat).to_string(), other.fingerprint());
-    // A cluster that has a leader is founded a moment later.
-    wait_until(SOON, "the other cluster can be trusted", || {
-        let output = one.rustchat(&["link", "trust", &address, "--fingerprint", &key]);
-        match output.status.code() {
-            Some(0) => Some(()),
-            Some(75) => None,
-            _ => panic!("{output:?}"),
-        }
-    });
+    one.trusts(other.address(other.leader().seat), &other.fingerprint());
 }
 
 fn texts(said: &[Said], by: &str) -> Vec<String> {
@@ -164,8 +155,7 @@ fn a_line_that_is_cut_or_swallows_everything_is_made_again() {
     west.leader();
     east.leader();
     let line = TcpProxy::start(west.address(1));
-    let at = line.address().to_string();
-    east.done(&["link", "trust", &at, "--fingerprint", &west.fingerprint()]);
+    east.trusts(line.address(), &west.fingerprint());
     trust(&west, &east);
     let (alice, bob) = (west.person("alice"), east.person("bob"));
     bob.register();

@@ -26,6 +26,8 @@ const PEER: u16 = 7201;
 const ADMIN: u16 = 7301;
 /// Contract: a leader is there within this time after a majority is.
 pub const LEADER: Duration = Duration::from_secs(5);
+/// A cluster with a leader is founded long before this.
+const FOUNDED: Duration = Duration::from_secs(20);
 /// Lines of a server's log that a failing test prints.
 const LOG_LINES: usize = 60;
 
@@ -308,6 +310,21 @@ impl Cluster {
     /// The fingerprint of its key, as its operator sees it.
     pub fn fingerprint(&self) -> String {
         tls::authority_of(&self.home().join("keys")).unwrap().to_string()
+    }
+
+    /// Its operator trusts the cluster at this address, whose key they know.
+    #[track_caller]
+    pub fn trusts(&self, address: SocketAddr, key: &str) {
+        let address = address.to_string();
+        // A cluster that has a leader is founded a moment later.
+        wait_until(FOUNDED, "the other cluster can be trusted", || {
+            let output = self.rustchat(&["link", "trust", &address, "--fingerprint", key]);
+            match output.status.code() {
+                Some(0) => Some(()),
+                Some(75) => None,
+                _ => panic!("{output:?}"),
+            }
+        });
     }
 
     /// What its `rustchat link list --json` shows of the cluster that is called so here.

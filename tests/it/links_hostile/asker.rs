@@ -1,7 +1,7 @@
 //! The other direction: whoever asks this cluster for what it tells others.
 
 use super::peer::Peer;
-use super::{Ground, SOON, trust};
+use super::{Ground, SOON};
 use crate::harness::{Cluster, Raw, wait_until};
 use rustchat::chat::command::Target;
 use rustchat::chat::ids::{ClusterId, DeviceId, UserId};
@@ -162,7 +162,7 @@ fn a_greedy_cluster_holds_up_nobody_here() {
     let west = Cluster::setup().named("west").start(1);
     let rogue = Peer::start("rogue");
     west.leader();
-    trust(&west, &rogue.address.to_string(), &rogue.key.to_string());
+    west.trusts(rogue.address, &rogue.key.to_string());
     let (alice, bob) = (west.person("alice"), west.person("bob"));
     bob.register();
     // Something that is worth asking for again.

@@ -33,9 +33,9 @@ impl Ground {
         west.leader();
         east.leader();
         let rogue = Peer::start("rogue");
-        trust(&west, &rogue.address.to_string(), &rogue.key.to_string());
-        trust(&west, &east.address(1).to_string(), &east.fingerprint());
-        trust(&east, &west.address(1).to_string(), &west.fingerprint());
+        west.trusts(rogue.address, &rogue.key.to_string());
+        west.trusts(east.address(1), &east.fingerprint());
+        east.trusts(west.address(1), &west.fingerprint());
         let (bob, alice) = (west.person("bob"), east.person("alice"));
         bob.register();
         alice.register();
@@ -88,18 +88,6 @@ impl Ground {
     fn stopped(&self) -> bool {
         self.seen()["state"] == "stopped"
     }
-}
-
-fn trust(one: &Cluster, address: &str, key: &str) {
-    // A cluster that has a leader is founded a moment later.
-    wait_until(SOON, "the other cluster can be trusted", || {
-        let output = one.rustchat(&["link", "trust", address, "--fingerprint", key]);
-        match output.status.code() {
-            Some(0) => Some(()),
-            Some(75) => None,
-            _ => panic!("{output:?}"),
-        }
-    });
 }
 
 fn of(said: &[Said], by: &str) -> Vec<String> {
@@ -203,7 +191,7 @@ fn garbage_floods_and_tarpits_cost_a_line_and_no_memory() {
         .map(|(number, act)| {
             let peer = Peer::start(&format!("tarpit-{number}"));
             peer.act(act);
-            trust(&ground.west, &peer.address.to_string(), &peer.key.to_string());
+            ground.west.trusts(peer.address, &peer.key.to_string());
             peer
         })
         .collect();
