@@ -2,21 +2,20 @@
 //! machine may want anything. What is wanted goes through the log and is answered when this server
 //! has applied it. It must not know who registers.
 
-use super::caller::turned_away;
+use super::caller::Operator;
 use super::desk::Desk;
-use super::orders::answer;
+use super::reply::answer;
 use super::settle::{node, settle};
 use crate::chat::command::Command;
 use crate::chat::state::State as Chat;
 use crate::chat::write::{Invitation, Registration};
 use crate::clock::now_ms;
 use crate::limits;
+use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use axum::response::Response;
-use axum::{Extension, Json};
 use serde::Deserialize;
-use std::net::IpAddr;
 use std::time::Duration;
 
 /// A policy as it is written.
@@ -46,13 +45,9 @@ pub struct Wanted {
 /// Sets who may register.
 pub async fn registration(
     State(desk): State<Desk>,
-    Extension(peer): Extension<IpAddr>,
-    headers: HeaderMap,
+    _: Operator,
     Json(policy): Json<Policy>,
 ) -> Response {
-    if let Some(why) = turned_away(peer, &headers) {
-        return answer(StatusCode::FORBIDDEN, "forbidden", why);
-    }
     let (wanted, text) = match policy.registration {
         Word::Open => (Registration::Open, "anybody may register"),
         Word::Invite => (Registration::Invite, "new users need an invitation"),
@@ -66,15 +61,7 @@ pub async fn registration(
 }
 
 /// Makes an invitation.
-pub async fn invite(
-    State(desk): State<Desk>,
-    Extension(peer): Extension<IpAddr>,
-    headers: HeaderMap,
-    Json(wanted): Json<Wanted>,
-) -> Response {
-    if let Some(why) = turned_away(peer, &headers) {
-        return answer(StatusCode::FORBIDDEN, "forbidden", why);
-    }
+pub async fn invite(State(desk): State<Desk>, _: Operator, Json(wanted): Json<Wanted>) -> Response {
     let hash = blake3::Hash::from_hex(&wanted.code_hash).map(|hash| *hash.as_bytes());
     let valid = Duration::from_secs(wanted.valid_s);
     let (Ok(code_hash), true) = (hash, !valid.is_zero() && valid <= limits::INVITATION_TIME) else {

@@ -1,7 +1,11 @@
 //! Who asks: another machine, a page in a browser, or a program on this machine, and whose. It
 //! must not know what is asked.
 
-use axum::http::{HeaderMap, header};
+use super::reply::answer;
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::Response;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -66,11 +70,29 @@ fn in_table(address: SocketAddr) -> String {
     format!("{words}:{:04X}", address.port())
 }
 
-/// Why nothing is done for who asks, if nothing is: only programs on this machine may want
-/// anything, for there are no accounts of operators yet.
+/// Someone who may want something: only programs on this machine may, for there are no accounts of
+/// operators yet. Everybody else is answered why not.
+#[derive(Clone, Copy, Debug)]
+pub struct Operator;
+
+impl<S: Sync> FromRequestParts<S> for Operator {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Response> {
+        let peer = parts.extensions.get::<IpAddr>();
+        match peer.map_or(Some(ELSEWHERE), |peer| turned_away(*peer, &parts.headers)) {
+            Some(why) => Err(answer(StatusCode::FORBIDDEN, "forbidden", why)),
+            None => Ok(Self),
+        }
+    }
+}
+
+const ELSEWHERE: &str = "this is for programs on this machine alone";
+
+/// Why nothing is done for who asks, if nothing is.
 pub fn turned_away(peer: IpAddr, headers: &HeaderMap) -> Option<&'static str> {
     if !peer.to_canonical().is_loopback() {
-        return Some("this is for programs on this machine alone");
+        return Some(ELSEWHERE);
     }
     // A page in a browser on this machine must not be able to give orders, whatever name its
     // server hides behind.

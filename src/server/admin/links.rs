@@ -1,10 +1,9 @@
 //! Whom operators trust: other clusters, by a name, an id, a key or the address of a server. What
 //! is decided goes through the log. It must not know how clusters talk.
 
-use super::caller::turned_away;
+use super::caller::Operator;
 use super::desk::Desk;
-use super::orders::answer;
-use super::routes;
+use super::reply::{answer, document};
 use super::settle::{node, settle};
 use crate::chat::command::{Command, Hear, Trusting};
 use crate::chat::ids::ClusterId;
@@ -16,13 +15,12 @@ use crate::link::dial::look;
 use crate::link::heard::{heard, is_address};
 use crate::server::shared::Shared;
 use crate::tls::Fingerprint;
+use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use axum::response::Response;
-use axum::{Extension, Json};
 use serde::Deserialize;
 use serde_json::json;
-use std::net::IpAddr;
 
 /// An order as it is written.
 #[derive(Debug, Deserialize)]
@@ -71,15 +69,7 @@ impl No {
 }
 
 /// Takes an order and says what became of it.
-pub async fn take(
-    State(desk): State<Desk>,
-    Extension(peer): Extension<IpAddr>,
-    headers: HeaderMap,
-    Json(wanted): Json<Wanted>,
-) -> Response {
-    if let Some(why) = turned_away(peer, &headers) {
-        return answer(StatusCode::FORBIDDEN, "forbidden", why);
-    }
+pub async fn take(State(desk): State<Desk>, _: Operator, Json(wanted): Json<Wanted>) -> Response {
     let shared = match node(&desk).await {
         Ok(shared) => shared,
         Err(answer) => return answer,
@@ -113,10 +103,10 @@ async fn trust(shared: &Shared, wanted: &Wanted) -> Result<Response, No> {
             return Err(No::forbidden(text));
         }
         None => {
-            let document = json!({
+            let found = json!({
                 "fingerprint": key.to_string(), "result": "confirm", "text": shown,
             });
-            return Ok(routes::json(StatusCode::OK, &document));
+            return Ok(document(StatusCode::OK, &found));
         }
     }
     let alias = shared.setup.state.read(|r| alias(&r.state, &met, wanted.name.as_deref()))?;

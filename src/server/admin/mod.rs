@@ -15,6 +15,7 @@ mod door;
 mod links;
 mod metrics;
 mod orders;
+mod reply;
 mod routes;
 mod settle;
 

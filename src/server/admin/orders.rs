@@ -1,17 +1,15 @@
 //! What an operator wants, as JSON. Only programs on this machine may want anything: there are no
 //! accounts of operators yet. It must not know how an order is carried out.
 
-use super::caller::turned_away;
+use super::caller::Operator;
 use super::desk::Desk;
-use super::routes;
+use super::reply::answer;
 use crate::wire::raft::{Member, Order, OrderAnswer, Ordered};
+use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use axum::response::Response;
-use axum::{Extension, Json};
 use serde::Deserialize;
-use serde_json::json;
-use std::net::IpAddr;
 
 /// An order as it is written.
 #[derive(Debug, Deserialize)]
@@ -38,15 +36,7 @@ enum Kind {
 }
 
 /// Takes an order and says what became of it.
-pub async fn take(
-    State(desk): State<Desk>,
-    Extension(peer): Extension<IpAddr>,
-    headers: HeaderMap,
-    Json(wanted): Json<Wanted>,
-) -> Response {
-    if let Some(why) = turned_away(peer, &headers) {
-        return answer(StatusCode::FORBIDDEN, "forbidden", why);
-    }
+pub async fn take(State(desk): State<Desk>, _: Operator, Json(wanted): Json<Wanted>) -> Response {
     let ordered = match ordered(wanted) {
         Ok(ordered) => ordered,
         Err(text) => return answer(StatusCode::BAD_REQUEST, "malformed", &text),
@@ -64,11 +54,6 @@ pub async fn take(
             answer(StatusCode::SERVICE_UNAVAILABLE, "not_now", "the leader has changed")
         }
     }
-}
-
-/// An answer in words, and the same as a word for programs.
-pub(super) fn answer(code: StatusCode, result: &str, text: &str) -> Response {
-    routes::json(code, &json!({ "result": result, "text": text }))
 }
 
 fn ordered(wanted: Wanted) -> Result<Ordered, String> {

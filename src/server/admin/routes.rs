@@ -1,8 +1,7 @@
 //! What can be asked over HTTP, and the answers. It must not know what the checks mean.
 
 use super::desk::Desk;
-use super::{accounts, backup, links, metrics, orders};
-use crate::chat::text::printable_json;
+use super::{accounts, backup, links, metrics, orders, reply};
 use crate::client::status::ask_all;
 use crate::clock::now_ms;
 use crate::limits;
@@ -14,7 +13,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Router};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::net::IpAddr;
 
 /// Everything, for one connection of `peer`.
@@ -80,7 +79,7 @@ async fn status(State(desk): State<Desk>) -> Response {
     let rows = ask_all(targets, limits::ADMIN_ASKS, None, desk.security()).await;
     let judgement = judge::judge(&rows);
     let from = desk.statement(None).map(|status| status.seat);
-    json(StatusCode::OK, &document::document(&rows, &judgement, now_ms(), from))
+    reply::document(StatusCode::OK, &document::document(&rows, &judgement, now_ms(), from))
 }
 
 #[derive(Deserialize)]
@@ -94,11 +93,5 @@ struct After {
 async fn events(State(desk): State<Desk>, Query(after): Query<After>) -> Response {
     let events = desk.statement(Some(after.after)).map(|status| status.events).unwrap_or_default();
     let events: Vec<_> = events.iter().map(document::event).collect();
-    json(StatusCode::OK, &json!({ "events": events, "schema": 1 }))
-}
-
-/// An answer in JSON that people may look at in a terminal.
-pub fn json(code: StatusCode, document: &Value) -> Response {
-    let kind = [(header::CONTENT_TYPE, "application/json")];
-    (code, kind, printable_json(&document.to_string()).into_owned()).into_response()
+    reply::document(StatusCode::OK, &json!({ "events": events, "schema": 1 }))
 }

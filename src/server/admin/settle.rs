@@ -2,7 +2,7 @@
 //! not know what is wanted.
 
 use super::desk::Desk;
-use super::orders::answer;
+use super::reply::answer;
 use crate::chat::command::Command;
 use crate::chat::state::State as Chat;
 use crate::server::shared::Shared;
