@@ -29,18 +29,17 @@ use town::{MESSAGES, Town};
 /// Entries of the append, of one message each: many who write at once, one line each.
 const ENTRIES: usize = 256;
 
-/// Measures a direction once in elements and once in bytes of the frames.
-fn both(
-    group: &mut BenchmarkGroup<'_, WallTime>,
+/// A group that says elements and bytes of the frames a second.
+fn group<'a>(
+    criterion: &'a mut Criterion,
     name: &str,
-    (elements, bytes): (usize, usize),
-    mut act: impl FnMut(),
-) {
-    let throughputs = [Throughput::Elements(elements as u64), Throughput::Bytes(bytes as u64)];
-    for (unit, throughput) in ["elements", "bytes"].into_iter().zip(throughputs) {
-        group.throughput(throughput);
-        group.bench_function(format!("{name}/{unit}"), |bencher| bencher.iter(&mut act));
-    }
+    elements: usize,
+    frames: &[u8],
+) -> BenchmarkGroup<'a, WallTime> {
+    let (elements, bytes) = (elements as u64, frames.len() as u64);
+    let mut group = criterion.benchmark_group(name);
+    group.throughput(Throughput::ElementsAndBytes { elements, bytes });
+    group
 }
 
 fn framed(payload: &[u8]) -> BytesMut {
@@ -70,13 +69,12 @@ fn client_batch(criterion: &mut Criterion) {
     let frame = framed(&client::encode_client(&message));
     let mut decoder = Decoder::new(limits::FRAME_CLIENT);
     assert_eq!(client::decode_client(payload(&mut decoder, &frame)), Ok(message.clone()));
-    let mut group = criterion.benchmark_group("client_batch");
-    let size = (MESSAGES, frame.len());
-    both(&mut group, "encode", size, || {
-        black_box(framed(&client::encode_client(black_box(&message))));
+    let mut group = group(criterion, "client_batch", MESSAGES, &frame);
+    group.bench_function("encode", |bencher| {
+        bencher.iter(|| framed(&client::encode_client(black_box(&message))))
     });
-    both(&mut group, "decode", size, || {
-        black_box(client::decode_client(payload(&mut decoder, black_box(&frame)))).unwrap();
+    group.bench_function("decode", |bencher| {
+        bencher.iter(|| client::decode_client(payload(&mut decoder, black_box(&frame))).unwrap())
     });
     group.finish();
 }
@@ -92,13 +90,10 @@ fn push(criterion: &mut Criterion) {
     let mut decoder = Decoder::new(limits::FRAME_SERVER);
     let message = ServerMsg::Push { runs: runs.clone(), index };
     assert_eq!(client::decode_server(payload(&mut decoder, &frame)), Ok(message));
-    let mut group = criterion.benchmark_group("push");
-    let size = (MESSAGES, frame.len());
-    both(&mut group, "encode", size, || {
-        black_box(encode());
-    });
-    both(&mut group, "decode", size, || {
-        black_box(client::decode_server(payload(&mut decoder, black_box(&frame)))).unwrap();
+    let mut group = group(criterion, "push", MESSAGES, &frame);
+    group.bench_function("encode", |bencher| bencher.iter(encode));
+    group.bench_function("decode", |bencher| {
+        bencher.iter(|| client::decode_server(payload(&mut decoder, black_box(&frame))).unwrap())
     });
     group.finish();
 }
@@ -160,13 +155,10 @@ fn peer_append(criterion: &mut Criterion) {
     let frames = fragments(&append);
     let mut decoder = Decoder::new(limits::FRAME_PEER);
     assert_eq!(whole(&mut decoder, &frames), append);
-    let mut group = criterion.benchmark_group("peer_append");
-    let size = (ENTRIES, frames.len());
-    both(&mut group, "encode", size, || {
-        black_box(fragments(black_box(&append)));
-    });
-    both(&mut group, "decode", size, || {
-        black_box(whole(&mut decoder, black_box(&frames)));
+    let mut group = group(criterion, "peer_append", ENTRIES, &frames);
+    group.bench_function("encode", |bencher| bencher.iter(|| fragments(black_box(&append))));
+    group.bench_function("decode", |bencher| {
+        bencher.iter(|| whole(&mut decoder, black_box(&frames)))
     });
     group.finish();
 }
