@@ -42,5 +42,7 @@ mod watchers;
 mod tests;
 
 pub use config::{ServeError, ServerConfig, StoreSpec};
+pub use hub::Hub;
 pub use life::run;
 pub use pulse::Pulse;
+pub use replica::{Replica, StateReader};

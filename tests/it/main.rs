@@ -51,6 +51,7 @@ mod send;
 mod service;
 mod settings;
 mod single;
+mod slow_disk;
 mod strangers;
 mod tidy;
 mod trust;

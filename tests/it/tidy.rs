@@ -133,7 +133,7 @@ fn files(dir: &str, wanted: &dyn Fn(&str) -> bool) -> Vec<Source> {
             if path.is_dir() {
                 dirs.push(path);
             } else if wanted(&name) {
-                let test = name.starts_with("tests/");
+                let test = ["tests/", "benches/"].iter().any(|dir| name.starts_with(dir));
                 found.push(Source { text: read(&name), name, test });
             }
         }
@@ -157,6 +157,7 @@ fn rust(dir: &str) -> Vec<Source> {
 fn everything() -> Vec<Source> {
     let mut all = rust("src");
     all.extend(rust("tests"));
+    all.extend(rust("benches"));
     all
 }
 
