@@ -66,7 +66,8 @@ pub trait Store: Send + Sync + 'static {
     async fn read(&self, from: u64, to: u64) -> Result<Vec<LogEntry>, StoreError>;
 
     /// Appends entries that follow on the last one: readable on return; `on_durable` is called,
-    /// in order, after the sync.
+    /// in order, after the sync. Payloads may be kept as they are, so none should be a slice of
+    /// something larger.
     async fn append(&self, entries: Vec<LogEntry>, on_durable: OnDurable)
     -> Result<(), StoreError>;
 

@@ -8,7 +8,6 @@ use super::records::{Ballot, Done, Payload, Records, config, id, pair};
 use crate::limits::LOG_ENTRY_COST;
 use crate::store::record::{LogBounds, LogEntry, LogId, Vote};
 use crate::store::{OnDurable, StoreError, follows};
-use bytes::Bytes;
 use raft_log::RaftLog;
 use raft_log::api::raft_log_writer::RaftLogWriter as _;
 use std::io;
@@ -133,8 +132,7 @@ impl Log {
         let mut bytes = 0;
         let records = entries.iter().map(|entry| {
             bytes += entry.payload.len() as u64 + LOG_ENTRY_COST;
-            // Copied, since a slice would keep the whole frame that it came in.
-            (pair(entry.id), Payload(Bytes::copy_from_slice(&entry.payload)))
+            (pair(entry.id), Payload(entry.payload.clone()))
         });
         self.check(log.append(records))?;
         self.bytes.fetch_add(bytes, Ordering::AcqRel);
