@@ -87,8 +87,8 @@ async fn commit(finding: &Finding) -> Option<u64> {
 /// Waits until the servers use hardly any processor time: what they put off is done. How long that
 /// took; after `most` it is over in any case.
 pub async fn settled(finding: &Finding, most: Duration) -> Duration {
-    /// Of a second; two whole ones count.
-    const IDLE_MS: u64 = 40;
+    /// Of a second, all servers together; two whole ones count.
+    const IDLE_MS: u64 = 150;
     let (begin, mut quiet, mut before) = (Instant::now(), 0, None);
     while quiet < 2 && begin.elapsed() < most {
         tokio::time::sleep(Duration::from_secs(1)).await;
