@@ -4,6 +4,8 @@
 use super::Plan;
 use super::load::Reader;
 use crate::bench::progress::Progress;
+use crate::chat::ids::ConversationId;
+use crate::chat::message::Run;
 use anyhow::{Context, ensure};
 use hdrhistogram::Histogram;
 use rand::Rng;
@@ -24,7 +26,7 @@ pub async fn run(plan: &Plan, readers: &[Reader]) -> anyhow::Result<Histogram<u6
         let begin = Instant::now();
         let runs = reader.client.history(conversation, from, to, false).await?;
         times.record(u64::try_from(begin.elapsed().as_nanos())?.max(1))?;
-        let count: u64 = runs.iter().map(crate::chat::message::Run::count).sum();
+        let count: u64 = runs.iter().map(Run::count).sum();
         let first = runs.first().map(|run| run.first_seq);
         ensure!(
             first == Some(from) && count == to + 1 - from,
@@ -39,7 +41,7 @@ pub async fn run(plan: &Plan, readers: &[Reader]) -> anyhow::Result<Histogram<u6
 fn choose(
     readers: &[Reader],
     long: bool,
-) -> Option<(&Reader, crate::chat::ids::ConversationId, u64)> {
+) -> Option<(&Reader, ConversationId, u64)> {
     let (first, others) = readers.split_first()?;
     let reader = match others.len() {
         0 => first,
