@@ -38,10 +38,7 @@ pub async fn run(plan: &Plan, readers: &[Reader]) -> anyhow::Result<Histogram<u6
 }
 
 /// The long conversation, or any other: who may read it, and its last seq.
-fn choose(
-    readers: &[Reader],
-    long: bool,
-) -> Option<(&Reader, ConversationId, u64)> {
+fn choose(readers: &[Reader], long: bool) -> Option<(&Reader, ConversationId, u64)> {
     let (first, others) = readers.split_first()?;
     let reader = match others.len() {
         0 => first,
