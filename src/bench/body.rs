@@ -1,4 +1,5 @@
-//! Bodies that carry when they were due, so that latency is measured from then.
+//! Bodies that carry when they were due, so that latency is measured from then. The rest of them
+//! is no text that repeats itself: that would take less room on a disk than what people write.
 
 use crate::chat::message::Body;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -17,8 +18,24 @@ pub fn stamped(size: usize, due_ns: u64) -> Body {
     let mut text = String::with_capacity(size);
     text += &format!("{due_ns:0DIGITS$x} ");
     let missing = size.saturating_sub(text.len());
-    text.extend(std::iter::repeat_n('x', missing));
+    text.extend(noise(due_ns).take(missing));
     Body::text(text)
+}
+
+/// Characters without a pattern, the same for the same seed.
+fn noise(seed: u64) -> impl Iterator<Item = char> {
+    const LETTERS: [char; 32] = [
+        'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j', 'k', 'l', 'm', 'n', 'o', 'p', 'q', 'r',
+        's', 't', 'u', 'v', 'w', 'x', 'y', 'z', ' ', '.', ',', '-', '1', '2',
+    ];
+    // xorshift: any seed but 0 goes through all numbers.
+    let steps = std::iter::successors(Some(seed | 1), |last| {
+        let a = last ^ (last << 13);
+        let b = a ^ (a >> 7);
+        Some(b ^ (b << 17))
+    });
+    let letter = |bits: u64| LETTERS.get((bits % 32) as usize).copied().unwrap_or(' ');
+    steps.skip(1).flat_map(move |bits| (0..12).map(move |n| letter(bits >> (5 * n))))
 }
 
 /// Nanoseconds since the body was due; `None` for a body of somebody else.
@@ -37,6 +54,18 @@ mod tests {
         assert_eq!(body.data.len(), 100);
         assert!(age_ns(&body).unwrap() < 60_000_000_000);
         assert_eq!(age_ns(&Body::text("hello")), None);
+    }
+
+    #[test]
+    fn bodies_do_not_repeat_themselves() {
+        let (one, two) = (stamped(1000, 7 << 20), stamped(1000, 8 << 20));
+        let pieces = |body: &Body| -> Vec<_> {
+            body.data[DIGITS..].windows(6).map(<[u8]>::to_vec).collect()
+        };
+        let all: Vec<_> = [pieces(&one), pieces(&two)].concat();
+        let different: std::collections::BTreeSet<_> = all.iter().collect();
+        assert!(different.len() * 100 > all.len() * 99, "{} of {}", different.len(), all.len());
+        assert_eq!(one, stamped(1000, 7 << 20));
     }
 
     #[test]

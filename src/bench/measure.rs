@@ -12,13 +12,14 @@ use crate::client::security::Security;
 use crate::client::status::status;
 use crate::wire::message::Status;
 use anyhow::Context;
+use futures::future::join_all;
 use hdrhistogram::Histogram;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 
 /// A node that is asked for its counters answers within this.
-const STATUS_TIME: Duration = Duration::from_secs(2);
+pub const STATUS_TIME: Duration = Duration::from_secs(2);
 
 /// Somebody's part, as a task: when it was done, in seconds since the start.
 type Part<T> = JoinHandle<anyhow::Result<(f64, T)>>;
@@ -77,6 +78,12 @@ async fn waits(senders: &mut [Sender]) -> anyhow::Result<Histogram<u64>> {
         waits.add(sender.waits())?;
     }
     Ok(waits)
+}
+
+/// What those of these nodes say that answer, in their order.
+pub async fn statuses_of(servers: &[String], security: Security) -> Vec<Status> {
+    let all = join_all(servers.iter().map(|server| status(server, STATUS_TIME, security))).await;
+    all.into_iter().filter_map(Result::ok).collect()
 }
 
 /// Each node's own statement, by seat; the list of nodes is what `server` knows.

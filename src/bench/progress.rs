@@ -31,3 +31,11 @@ impl Progress {
         drop(writeln!(out, "{done} of {} {}", self.all, self.what));
     }
 }
+
+/// Says something at once, where progress is shown.
+pub fn say(shown: bool, what: &str) {
+    if shown {
+        // Progress that cannot be shown is no reason to stop measuring.
+        drop(writeln!(std::io::stderr().lock(), "{what}"));
+    }
+}

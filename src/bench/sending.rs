@@ -3,6 +3,7 @@
 
 use super::body::{now_ns, stamped};
 use super::due::Schedule;
+use super::failover::Watch;
 use super::people::{DEADLINE, Person};
 use crate::chat::command::Target;
 use crate::chat::ids::{ConversationId, UserId};
@@ -13,6 +14,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::pin::pin;
 use tokio::sync::mpsc::Receiver;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 /// When a message goes out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +32,8 @@ pub struct Sender {
     events: Receiver<ClientEvent>,
     /// In turn.
     to: Vec<Target>,
+    /// Messages to one of them before the next one has its turn.
+    burst: u64,
     size: usize,
     sent: u64,
     ledger: Ledger,
@@ -44,6 +48,8 @@ struct Ledger {
     waits: Histogram<u64>,
     /// The last own message of each conversation, and up to where the other side has them.
     delivered: BTreeMap<ConversationId, (u64, u64)>,
+    /// Who looks on.
+    watch: Option<Watch>,
 }
 
 impl Sender {
@@ -54,9 +60,21 @@ impl Sender {
             due: VecDeque::new(),
             waits: Histogram::new(3)?,
             delivered: BTreeMap::new(),
+            watch: None,
         };
         let Person { client, events, .. } = person;
-        Ok(Self { client, events, to, size, sent: 0, ledger })
+        Ok(Self { client, events, to, burst: 1, size, sent: 0, ledger })
+    }
+
+    /// Each gets so many messages before the next one has its turn; at least 1.
+    pub fn in_bursts(self, burst: u64) -> Self {
+        Self { burst: burst.max(1), ..self }
+    }
+
+    /// Somebody looks on when messages go out and are acknowledged.
+    pub fn watched(mut self, watch: Watch) -> Self {
+        self.ledger.watch = Some(watch);
+        self
     }
 
     /// Nanoseconds from being due to being acknowledged.
@@ -68,8 +86,21 @@ impl Sender {
     pub async fn run(&mut self, messages: u64, pace: Pace) -> anyhow::Result<()> {
         match pace {
             Pace::Window(window) => self.keep_full(messages, window.max(1)).await,
-            Pace::Rate(per_second) => self.keep_pace(messages, per_second).await,
+            Pace::Rate(per_second) => {
+                self.keep_pace(messages, per_second, &CancellationToken::new()).await
+            }
         }
+    }
+
+    /// Sends so many messages a second until it is told to stop; returns when all are acknowledged.
+    /// How many it has sent in all.
+    pub async fn run_until(
+        &mut self,
+        per_second: u32,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<u64> {
+        self.keep_pace(u64::MAX, per_second, stop).await?;
+        Ok(self.sent)
     }
 
     async fn keep_full(&mut self, messages: u64, window: u64) -> anyhow::Result<()> {
@@ -85,11 +116,17 @@ impl Sender {
         Ok(())
     }
 
-    async fn keep_pace(&mut self, messages: u64, per_second: u32) -> anyhow::Result<()> {
+    async fn keep_pace(
+        &mut self,
+        messages: u64,
+        per_second: u32,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<()> {
         let mut times = Schedule { begin_ns: now_ns(), per_second }.start(messages);
         let mut more = true;
         while more || !self.ledger.due.is_empty() {
             tokio::select! {
+                () = stop.cancelled(), if more => more = false,
                 due_ns = times.recv(), if more => match due_ns {
                     Some(due_ns) => self.send(due_ns).await?,
                     None => more = false,
@@ -105,11 +142,14 @@ impl Sender {
     /// Hands a message to the client. Events are taken meanwhile: a client whose events wait hears
     /// no acknowledgements, and would have no room for the message.
     async fn send(&mut self, due_ns: u64) -> anyhow::Result<()> {
-        let Self { client, events, to, size, sent, ledger } = self;
-        let turn = usize::try_from(*sent)?.checked_rem(to.len());
+        let Self { client, events, to, burst, size, sent, ledger } = self;
+        let turn = usize::try_from(*sent / *burst)?.checked_rem(to.len());
         let to = turn.and_then(|turn| to.get(turn)).context("nobody to send to")?;
         let mut sending = pin!(client.send(*to, stamped(*size, due_ns)));
         ledger.due.push_back(due_ns);
+        if let Some(watch) = &ledger.watch {
+            watch.hand_over();
+        }
         *sent += 1;
         loop {
             tokio::select! {
@@ -146,6 +186,9 @@ impl Ledger {
         match event {
             ClientEvent::Committed { count, conversation, first_seq, .. } => {
                 let now = now_ns();
+                if let Some(watch) = &self.watch {
+                    watch.acknowledge(*count);
+                }
                 for due in (0..*count).filter_map(|_| self.due.pop_front()) {
                     self.waits.record(now.saturating_sub(due).max(1))?;
                 }
@@ -165,6 +208,11 @@ impl Ledger {
             }
             ClientEvent::Refused { number, refusal } => {
                 bail!("message {number} was refused: {refusal}")
+            }
+            ClientEvent::Connection(Connection::Ready { seat, .. }) => {
+                if let Some(watch) = &self.watch {
+                    watch.arrive(*seat);
+                }
             }
             ClientEvent::Connection(Connection::Failed(error)) => {
                 bail!("the sender failed: {error}")

@@ -6,7 +6,7 @@ use crate::config::StoreUrl;
 use crate::tls::{self, Fingerprint};
 use anyhow::{Context, bail};
 use std::fmt::Write as _;
-use std::fs::{self, File};
+use std::fs::{self, OpenOptions};
 use std::net::{TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -31,6 +31,8 @@ pub struct Servers {
     /// The key of their cluster; `None`: they use no TLS.
     pub key: Option<Fingerprint>,
     layout: Layout,
+    /// In the order of seats.
+    stores: Vec<StoreUrl>,
 }
 
 /// What a cluster is like.
@@ -45,6 +47,8 @@ pub struct Layout {
     pub discovery: Option<u16>,
     /// It trusts every other cluster that it hears.
     pub trust_new_links: bool,
+    /// Its servers take orders: each has an admin port, which `nodes.conf` names.
+    pub admin: bool,
 }
 
 impl Servers {
@@ -81,19 +85,59 @@ impl Servers {
             discovery: 0,
             key: None,
             layout: layout.clone(),
+            stores: stores.to_vec(),
         };
         let count = u32::try_from(stores.len())?;
-        let conf = servers.configure(count).context("choosing free ports")?;
+        servers.configure(count).context("choosing free ports")?;
         if !layout.plain {
             servers.key = Some(servers.make_keys(count).context("making keys")?);
         }
-        let program = std::env::current_exe().context("finding this program")?;
         for (seat, store) in (1..=count).zip(stores) {
-            let child = servers.spawn(&program, &conf, seat, store);
-            let child = child.with_context(|| format!("starting server {seat}"))?;
+            let child = servers.spawn(seat, store)?;
             servers.children.push((seat, child));
         }
         Ok(servers)
+    }
+
+    /// Ends a server as `kill -9` does; returns when its process is gone.
+    ///
+    /// # Errors
+    /// There is no such server, or it cannot be killed.
+    pub fn kill(&mut self, seat: u32) -> anyhow::Result<()> {
+        let child = self.child(seat)?;
+        child.kill().with_context(|| format!("killing server {seat}"))?;
+        child.wait().with_context(|| format!("waiting for server {seat}"))?;
+        Ok(())
+    }
+
+    /// Starts a server again that has ended, with the data and the ports that it had.
+    ///
+    /// # Errors
+    /// There is no such server, it still runs, or it cannot be started.
+    pub fn restart(&mut self, seat: u32) -> anyhow::Result<()> {
+        if self.child(seat)?.try_wait()?.is_none() {
+            bail!("server {seat} still runs");
+        }
+        let place = usize::try_from(seat)?.checked_sub(1);
+        let store = place.and_then(|place| self.stores.get(place)).cloned();
+        let child = self.spawn(seat, &store.unwrap_or_default())?;
+        *self.child(seat)? = child;
+        Ok(())
+    }
+
+    fn child(&mut self, seat: u32) -> anyhow::Result<&mut Child> {
+        let child = self.children.iter_mut().find(|(of, _)| *of == seat);
+        child.map(|(_, child)| child).with_context(|| format!("there is no server {seat}"))
+    }
+
+    /// The `nodes.conf` of all.
+    pub fn conf(&self) -> PathBuf {
+        self.dir.join("nodes.conf")
+    }
+
+    /// Where a server keeps its data.
+    pub fn data(&self, seat: u32) -> PathBuf {
+        self.dir.join(format!("server-{seat}"))
     }
 
     /// Where everything of the demo is.
@@ -127,7 +171,7 @@ impl Servers {
     }
 
     /// Finds free ports and writes a `nodes.conf`. The ports are all held until it is written.
-    fn configure(&mut self, count: u32) -> anyhow::Result<PathBuf> {
+    fn configure(&mut self, count: u32) -> anyhow::Result<()> {
         let udp = UdpSocket::bind("127.0.0.1:0")?;
         self.discovery = self.layout.discovery.unwrap_or(udp.local_addr()?.port());
         let name = &self.layout.cluster;
@@ -143,11 +187,15 @@ impl Servers {
                  client = {client_port}\npeer = {peer_port}\n"
             )?;
             self.addresses.push(format!("127.0.0.1:{client_port}"));
-            held.push([client, peer]);
+            held.extend([client, peer]);
+            if self.layout.admin {
+                let admin = TcpListener::bind("127.0.0.1:0")?;
+                writeln!(text, "admin = {}", admin.local_addr()?.port())?;
+                held.push(admin);
+            }
         }
-        let conf = self.dir.join("nodes.conf");
-        fs::write(&conf, text)?;
-        Ok(conf)
+        fs::write(self.conf(), text)?;
+        Ok(())
     }
 
     fn make_keys(&self, count: u32) -> anyhow::Result<Fingerprint> {
@@ -159,13 +207,8 @@ impl Servers {
         Ok(key)
     }
 
-    fn spawn(
-        &self,
-        program: &Path,
-        conf: &Path,
-        seat: u32,
-        store: &StoreUrl,
-    ) -> anyhow::Result<Child> {
+    fn spawn(&self, seat: u32, store: &StoreUrl) -> anyhow::Result<Child> {
+        let program = std::env::current_exe().context("finding this program")?;
         let mut command = Command::new(program);
         // Neither this machine's server nor this user's settings are meant for these.
         let ours = |name: &std::ffi::OsString| name.to_string_lossy().starts_with("RUSTCHAT_");
@@ -176,7 +219,7 @@ impl Servers {
         }
         command.env_remove("NOTIFY_SOCKET").env("RUSTCHAT_CONFIG", "/dev/null");
         command.args(["serve", "--until-stdin-closes", "--node", &seat.to_string(), "--nodes"]);
-        command.arg(conf).arg("--data").arg(self.dir.join(format!("server-{seat}")));
+        command.arg(self.conf()).arg("--data").arg(self.data(seat));
         if self.key.is_none() {
             command.arg("--insecure-plain");
         }
@@ -187,11 +230,13 @@ impl Servers {
             command.arg("--store").arg(url);
         }
         command.stdin(Stdio::piped()).stdout(Stdio::null());
-        command.stderr(File::create(log(&self.dir, seat))?);
+        // A server that is started again goes on with its log.
+        let log = log(&self.dir, seat);
+        command.stderr(OpenOptions::new().create(true).append(true).open(log)?);
         // A signal from the terminal is for the demo, which then stops its servers in order.
         #[cfg(unix)]
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
-        Ok(command.spawn()?)
+        command.spawn().with_context(|| format!("starting server {seat}"))
     }
 
     fn stop(&mut self) {
@@ -254,7 +299,17 @@ mod tests {
             discovery: 0,
             key: None,
             layout: Layout::default(),
+            stores: Vec::new(),
         }
+    }
+
+    #[test]
+    fn a_server_is_killed_and_one_that_runs_is_not_started_again() {
+        let mut servers = stand_ins();
+        assert!(servers.restart(1).is_err(), "it runs");
+        servers.kill(2).unwrap();
+        assert_eq!(servers.running(), 1);
+        assert!(servers.kill(3).is_err() && servers.restart(3).is_err(), "there is none");
     }
 
     #[test]

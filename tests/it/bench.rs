@@ -122,3 +122,59 @@ fn between_clusters_too() {
     assert_eq!((&links["messages"], &links["deliveries"]), (&40.into(), &40.into()), "{links}");
     assert_eq!(links["verdict"]["passed"], false, "{links}");
 }
+
+/// So many times, each above zero, and what is said of them fits to them.
+fn times(times: &Value, rounds: usize) {
+    let each: Vec<_> = times["each_ms"].as_array().unwrap().iter().map(|ms| ms.as_f64()).collect();
+    let each: Vec<f64> = each.into_iter().flatten().filter(|ms| *ms > 0.0).collect();
+    assert_eq!((each.len(), &times["rounds"]), (rounds, &rounds.into()), "{times}");
+    let [median, p90, longest] =
+        ["median_ms", "p90_ms", "longest_ms"].map(|field| number(times, field));
+    assert!(median <= p90 && p90 <= longest && each.contains(&longest), "{times}");
+}
+
+#[test]
+fn no_message_is_lost_when_leaders_are_killed_and_hand_over() {
+    let words = ["failover", "--rounds", "1", "--planned", "1", "--rate", "200"];
+    let (code, failover) = report(&[&words[..], &["--max-median", "600"]].concat());
+    assert_eq!((code, &failover["job"]), (Some(0), &"failover".into()), "{failover}");
+    assert_eq!(failover["messages"], failover["deliveries"], "{failover}");
+    assert!(number(&failover, "messages") > 0.0, "{failover}");
+    assert_eq!((&failover["missing"], &failover["repeated"]), (&0.into(), &0.into()));
+    for kind in ["kills", "back", "planned"] {
+        times(&failover[kind], 1);
+    }
+    assert_eq!(failover["verdict"], serde_json::json!({"passed": true, "why": []}));
+    let words = ["failover", "--rounds", "0", "--planned", "1", "--rate", "100"];
+    let (code, missed) = report(&[&words[..], &["--max-pause", "0.000001"]].concat());
+    assert_eq!((code, &missed["kills"]), (Some(1), &Value::Null), "{missed}");
+    assert_eq!(missed["verdict"]["passed"], false, "{missed}");
+}
+
+#[test]
+fn a_history_is_stored_and_read_again() {
+    let words = ["history", "--stored", "3000", "--users", "6", "--messages", "200"];
+    let more = ["--pages", "20", "--insecure-plain", "--min-ratio", "1e9"];
+    let (code, history) = report(&[&words[..], &more].concat());
+    assert_eq!((code, &history["job"]), (Some(1), &"history".into()), "a bound was missed");
+    assert_eq!(history["verdict"]["why"].as_array().unwrap().len(), 1, "{history}");
+    let counts = ["stored", "long", "conversations", "pages", "servers"];
+    // Three who write, to all three who read, and the two with the long conversation.
+    assert_eq!(counts.map(|field| number(&history, field)), [3000.0, 300.0, 10.0, 20.0, 3.0]);
+    let [p50, p99, max] =
+        ["page_p50_ms", "page_p99_ms", "page_max_ms"].map(|f| number(&history, f));
+    assert!(0.0 < p50 && p50 <= p99 && p99 <= max, "{history}");
+    let again = number(&history, "ratio") * number(&history, "empty_per_s");
+    assert!((again - number(&history, "full_per_s")).abs() < 0.01, "{history}");
+    assert!(number(&history, "restart_s") > 0.0, "{history}");
+    for memory in ["idle", "loaded", "restarted"] {
+        let each = history["resident_bytes"][memory].as_array().unwrap();
+        assert_eq!(
+            each.iter().filter_map(Value::as_u64).filter(|b| *b > 0).count(),
+            3,
+            "{history}"
+        );
+    }
+    let disk = history["disk_bytes"].as_array().unwrap();
+    assert!(disk.len() == 3 && disk.iter().all(|b| b.as_u64() > Some(3000 * 100)), "{history}");
+}

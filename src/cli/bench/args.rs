@@ -93,6 +93,92 @@ pub enum JobArgs {
         #[command(flatten)]
         window: WindowArgs,
     },
+    /// The leader of own servers is killed again and again while one sends at a fixed rate
+    Failover(FailoverArgs),
+    /// Many messages are stored on own servers: what that costs a stream, pages of old messages,
+    /// a new start, memory and disk
+    History(HistoryArgs),
+}
+
+/// `rustchat bench failover`.
+#[derive(Clone, Debug, Args)]
+pub struct FailoverArgs {
+    /// Servers that it starts itself
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = value_parser!(u32).range(3..=9))]
+    pub servers: u32,
+    /// Use no TLS
+    #[arg(long)]
+    pub insecure_plain: bool,
+    /// Times that the leader is killed as by `kill -9`
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = value_parser!(u32).range(..=10_000))]
+    pub rounds: u32,
+    /// Times that it hands leadership over
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = value_parser!(u32).range(..=10_000))]
+    pub planned: u32,
+    /// Messages a second
+    #[arg(long, value_name = "N", default_value_t = 5000, value_parser = value_parser!(u32).range(1..=1_000_000))]
+    pub rate: u32,
+    /// Bytes of a message
+    #[arg(long, value_name = "B", default_value_t = 100, value_parser = value_parser!(u32).range(17..=16_384))]
+    pub size: u32,
+    /// Exit with 1 if half of the kills kept anything new from being acknowledged for longer than so
+    /// many seconds
+    #[arg(long, value_name = "S", value_parser = bound)]
+    pub max_median: Option<f64>,
+    /// Exit with 1 if any of them did for longer than so many seconds
+    #[arg(long, value_name = "S", value_parser = bound)]
+    pub max_longest: Option<f64>,
+    /// Exit with 1 if acknowledgements paused for more than so many milliseconds while leadership
+    /// was handed over
+    #[arg(long, value_name = "MS", value_parser = bound)]
+    pub max_pause: Option<f64>,
+    /// One JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `rustchat bench history`.
+#[derive(Clone, Debug, Args)]
+pub struct HistoryArgs {
+    /// Servers that it starts itself
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = value_parser!(u32).range(3..=9))]
+    pub servers: u32,
+    /// Use no TLS
+    #[arg(long)]
+    pub insecure_plain: bool,
+    /// Messages that are stored; a tenth of them in one conversation
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = value_parser!(u64).range(100..))]
+    pub stored: u64,
+    /// Users whose messages they are; half of them write, to ten of the others each
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = value_parser!(u32).range(2..=1000))]
+    pub users: u32,
+    /// Messages of the stream that is measured before and afterwards
+    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = value_parser!(u64).range(1..))]
+    pub messages: u64,
+    /// Pages of 50 old messages that are read
+    #[arg(long, value_name = "N", default_value_t = 2000, value_parser = value_parser!(u32).range(1..=1_000_000))]
+    pub pages: u32,
+    /// Bytes of a message
+    #[arg(long, value_name = "B", default_value_t = 100, value_parser = value_parser!(u32).range(17..=16_384))]
+    pub size: u32,
+    /// In flight.
+    #[command(flatten)]
+    pub window: WindowArgs,
+    /// Exit with 1 if the 99th percentile of the time for a page was above so many milliseconds
+    #[arg(long, value_name = "MS", value_parser = bound)]
+    pub max_page_p99: Option<f64>,
+    /// Exit with 1 if a follower that was killed needed more than so many seconds to be back
+    #[arg(long, value_name = "S", value_parser = bound)]
+    pub max_restart: Option<f64>,
+    /// Exit with 1 if a server had more than so many MiB of memory
+    #[arg(long, value_name = "MIB", value_parser = bound)]
+    pub max_resident: Option<f64>,
+    /// Exit with 1 if the stream's rate afterwards was less than this part of that before
+    #[arg(long, value_name = "PART", value_parser = bound)]
+    pub min_ratio: Option<f64>,
+    /// One JSON object
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// On which servers.

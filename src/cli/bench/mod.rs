@@ -2,6 +2,8 @@
 //! its report and verdict. It must not measure anything itself.
 
 pub mod args;
+mod hands;
+mod long;
 mod own;
 
 use super::outcome::{End, Failure, Kind, Outcome};
@@ -62,6 +64,8 @@ async fn measure(job: &JobArgs) -> anyhow::Result<End> {
             let plan = plan(Job::Stream, LINKS, load, window.window)?;
             links(*clusters, *servers, &plan, &load.bounds).await
         }
+        JobArgs::Failover(args) => long::failover(args).await,
+        JobArgs::History(args) => long::history(args).await,
     }
 }
 
@@ -74,7 +78,7 @@ async fn messages(place: &PlaceArgs, load: &LoadArgs, plan: Plan) -> anyhow::Res
     let report = bench::run(&Plan { own_servers, bad_logins, finding, ..plan }).await;
     cluster.end().await?;
     let report = report?;
-    show(&load.bounds, &report, &report.text(), report.figures.verdict.as_ref())
+    show(load.bounds.json, &report, &report.text(), report.figures.verdict.as_ref())
 }
 
 /// What was asked for; `messages` where their number is not given. The cluster is not known yet.
@@ -87,13 +91,13 @@ fn plan(job: Job, messages: u64, load: &LoadArgs, window: u64) -> anyhow::Result
         bad_logins: 0,
         own_servers: true,
         finding: Finding::default(),
-        progress: progress(&load.bounds),
+        progress: progress(load.bounds.json),
         bounds: bounds(&load.bounds),
     })
 }
 
-fn progress(args: &BoundArgs) -> bool {
-    !args.json && std::io::stderr().is_terminal()
+fn progress(json: bool) -> bool {
+    !json && std::io::stderr().is_terminal()
 }
 
 const fn bounds(args: &BoundArgs) -> Bounds {
@@ -101,13 +105,13 @@ const fn bounds(args: &BoundArgs) -> Bounds {
 }
 
 fn show(
-    args: &BoundArgs,
+    json: bool,
     report: &impl Serialize,
     text: &str,
     verdict: Option<&Verdict>,
 ) -> anyhow::Result<End> {
     let mut out = std::io::stdout().lock();
-    if args.json {
+    if json {
         writeln!(out, "{}", printable_json(&serde_json::to_string(report)?))?;
     } else {
         for line in printable_lines(text) {
@@ -129,6 +133,7 @@ async fn links(clusters: u32, servers: u32, plan: &Plan, args: &BoundArgs) -> an
             plain: false,
             discovery: own.first().map(|first| first.discovery),
             trust_new_links: true,
+            admin: false,
         };
         let servers = Servers::start_as(&layout, &stores, false).context("starting the servers")?;
         let addresses = servers.addresses.clone();
@@ -142,5 +147,5 @@ async fn links(clusters: u32, servers: u32, plan: &Plan, args: &BoundArgs) -> an
     }
     let report = bench::links::run(plan, &linked).await?;
     drop(own);
-    show(args, &report, &report.text(), report.figures.verdict.as_ref())
+    show(args.json, &report, &report.text(), report.figures.verdict.as_ref())
 }

@@ -6,7 +6,7 @@ use crate::client::Finding;
 use crate::client::security::Security;
 use crate::client::status::status;
 use crate::config::StoreUrl;
-use crate::demo::servers::{CLUSTER, Servers};
+use crate::demo::servers::{CLUSTER, Layout, Servers};
 use crate::store::mongo::{self, Place};
 use anyhow::Context;
 use std::time::{Duration, Instant};
@@ -46,6 +46,22 @@ impl Cluster {
         wait_for_leader(&servers, security).await?;
         let finding = Finding { servers, security, ..Finding::default() };
         Ok(Self { finding, servers: own, stores })
+    }
+
+    /// Starts one that takes orders.
+    ///
+    /// # Errors
+    /// As [`Cluster::of`].
+    pub async fn own(servers: u32, plain: bool) -> anyhow::Result<Self> {
+        let layout =
+            Layout { cluster: CLUSTER.to_owned(), plain, admin: true, ..Layout::default() };
+        let stores = vec![StoreUrl::Embedded; servers as usize];
+        let own = Servers::start_as(&layout, &stores, false).context("starting the servers")?;
+        let security = Security { plain, trust_new: true, expected: None }.expecting(own.key);
+        let servers = own.addresses.clone();
+        wait_for_leader(&servers, security).await?;
+        let finding = Finding { servers, security, ..Finding::default() };
+        Ok(Self { finding, servers: Some(own), stores })
     }
 
     /// Stops its own servers and removes what they stored.

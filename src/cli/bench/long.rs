@@ -1,0 +1,58 @@
+//! Jobs that do something to servers of their own: they are killed, or filled. It must not measure
+//! anything itself.
+
+use super::args::{FailoverArgs, HistoryArgs};
+use super::own::Cluster;
+use super::{progress, show};
+use crate::bench::{failover, history};
+use crate::cli::outcome::End;
+use anyhow::Context;
+
+/// `rustchat bench failover`.
+pub async fn failover(args: &FailoverArgs) -> anyhow::Result<End> {
+    let mut cluster = Cluster::own(args.servers, args.insecure_plain).await?;
+    let plan = failover::Plan {
+        kills: args.rounds,
+        planned: args.planned,
+        per_second: args.rate,
+        size: usize::try_from(args.size)?,
+        finding: cluster.finding.clone(),
+        progress: progress(args.json),
+        bounds: failover::Bounds {
+            max_median_s: args.max_median,
+            max_longest_s: args.max_longest,
+            max_pause_ms: args.max_pause,
+        },
+    };
+    let servers = cluster.servers.as_mut().context("there are no own servers")?;
+    let report = failover::run(&plan, servers).await;
+    cluster.end().await?;
+    let report = report?;
+    show(args.json, &report, &report.text(), Some(&report.verdict))
+}
+
+/// `rustchat bench history`.
+pub async fn history(args: &HistoryArgs) -> anyhow::Result<End> {
+    let mut cluster = Cluster::own(args.servers, args.insecure_plain).await?;
+    let plan = history::Plan {
+        stored: args.stored,
+        users: args.users,
+        messages: args.messages,
+        pages: args.pages,
+        size: usize::try_from(args.size)?,
+        window: args.window.window,
+        finding: cluster.finding.clone(),
+        progress: progress(args.json),
+        bounds: history::Bounds {
+            max_page_p99_ms: args.max_page_p99,
+            max_restart_s: args.max_restart,
+            max_resident_mib: args.max_resident,
+            min_ratio: args.min_ratio,
+        },
+    };
+    let servers = cluster.servers.as_mut().context("there are no own servers")?;
+    let report = history::run(&plan, servers).await;
+    cluster.end().await?;
+    let report = report?;
+    show(args.json, &report, &report.text(), report.verdict.as_ref())
+}
