@@ -68,8 +68,27 @@ impl Sender {
     pub async fn run(&mut self, messages: u64, pace: Pace) -> anyhow::Result<()> {
         match pace {
             Pace::Window(window) => self.keep_full(messages, window.max(1)).await,
-            Pace::Rate(per_second) => self.keep_pace(messages, per_second).await,
+            Pace::Rate(per_second) => {
+                self.keep_pace(messages, per_second, std::future::pending()).await
+            }
         }
+    }
+
+    /// Sends so many a second until `stop` resolves; returns when all are acknowledged: what each
+    /// waited, in nanoseconds from being due.
+    pub async fn flow(
+        &mut self,
+        per_second: u32,
+        stop: impl Future<Output = ()>,
+    ) -> anyhow::Result<Histogram<u64>> {
+        let empty = Histogram::new(3)?;
+        self.keep_pace(u64::MAX, per_second, stop).await?;
+        Ok(std::mem::replace(&mut self.ledger.waits, empty))
+    }
+
+    /// Messages sent so far.
+    pub const fn sent(&self) -> u64 {
+        self.sent
     }
 
     async fn keep_full(&mut self, messages: u64, window: u64) -> anyhow::Result<()> {
@@ -85,7 +104,13 @@ impl Sender {
         Ok(())
     }
 
-    async fn keep_pace(&mut self, messages: u64, per_second: u32) -> anyhow::Result<()> {
+    async fn keep_pace(
+        &mut self,
+        messages: u64,
+        per_second: u32,
+        stop: impl Future<Output = ()>,
+    ) -> anyhow::Result<()> {
+        let mut stop = pin!(stop);
         let mut times = Schedule { begin_ns: now_ns(), per_second }.start(messages);
         let mut more = true;
         while more || !self.ledger.due.is_empty() {
@@ -97,6 +122,7 @@ impl Sender {
                 event = next(&mut self.events), if !self.ledger.due.is_empty() => {
                     self.ledger.take(&event?)?;
                 }
+                () = &mut stop, if more => more = false,
             }
         }
         Ok(())

@@ -355,7 +355,7 @@ impl Driver {
     fn dial(&mut self, to: String, placed: bool) {
         let connecting = Connection::Connecting { to: to.clone() };
         self.events.push(ClientEvent::Connection(connecting));
-        self.link = Link::dial(to, placed, self.security);
+        self.link = Link::dial(to, placed, self.seeker.finding.from, self.security);
     }
 
     fn lost(&mut self, why: String) {

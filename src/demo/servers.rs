@@ -6,7 +6,7 @@ use crate::config::StoreUrl;
 use crate::tls::{self, Fingerprint};
 use anyhow::{Context, bail};
 use std::fmt::Write as _;
-use std::fs::{self, File};
+use std::fs::{self, OpenOptions};
 use std::net::{TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -18,10 +18,14 @@ pub const CLUSTER: &str = "demo";
 const STOP_TIME: Duration = Duration::from_secs(4);
 /// Between two looks whether a server has stopped.
 const STOP_LOOK: Duration = Duration::from_millis(20);
+/// The file that describes the cluster, in the servers' directory.
+const NODES: &str = "nodes.conf";
 
 /// The servers and their directory; both go when this is dropped.
 pub struct Servers {
     children: Vec<(u32, Child)>,
+    /// The store of each, in the order of seats.
+    stores: Vec<StoreUrl>,
     dir: PathBuf,
     keep: bool,
     /// Where clients reach them, as `host:port`, in the order of seats.
@@ -75,6 +79,7 @@ impl Servers {
         create_private(&dir).with_context(|| format!("the directory {}", dir.display()))?;
         let mut servers = Self {
             children: Vec::new(),
+            stores: stores.to_vec(),
             dir,
             keep,
             addresses: Vec::new(),
@@ -83,17 +88,41 @@ impl Servers {
             layout: layout.clone(),
         };
         let count = u32::try_from(stores.len())?;
-        let conf = servers.configure(count).context("choosing free ports")?;
+        servers.configure(count).context("choosing free ports")?;
         if !layout.plain {
             servers.key = Some(servers.make_keys(count).context("making keys")?);
         }
-        let program = std::env::current_exe().context("finding this program")?;
-        for (seat, store) in (1..=count).zip(stores) {
-            let child = servers.spawn(&program, &conf, seat, store);
-            let child = child.with_context(|| format!("starting server {seat}"))?;
+        for seat in 1..=count {
+            let child = servers.spawn(seat)?;
             servers.children.push((seat, child));
         }
         Ok(servers)
+    }
+
+    /// Kills the server on this seat, as a machine that loses its power would.
+    ///
+    /// # Errors
+    /// There is none, or the system refuses.
+    pub fn kill(&mut self, seat: u32) -> anyhow::Result<()> {
+        let (_, child) = self.child(seat)?;
+        child.kill()?;
+        child.wait()?;
+        Ok(())
+    }
+
+    /// Starts a server again that was killed, on the data that it left.
+    ///
+    /// # Errors
+    /// There is none, or it cannot be started.
+    pub fn start_again(&mut self, seat: u32) -> anyhow::Result<()> {
+        let started = self.spawn(seat)?;
+        self.child(seat)?.1 = started;
+        Ok(())
+    }
+
+    fn child(&mut self, seat: u32) -> anyhow::Result<&mut (u32, Child)> {
+        let child = self.children.iter_mut().find(|(own, _)| *own == seat);
+        child.with_context(|| format!("there is no server {seat}"))
     }
 
     /// Where everything of the demo is.
@@ -127,7 +156,7 @@ impl Servers {
     }
 
     /// Finds free ports and writes a `nodes.conf`. The ports are all held until it is written.
-    fn configure(&mut self, count: u32) -> anyhow::Result<PathBuf> {
+    fn configure(&mut self, count: u32) -> anyhow::Result<()> {
         let udp = UdpSocket::bind("127.0.0.1:0")?;
         self.discovery = self.layout.discovery.unwrap_or(udp.local_addr()?.port());
         let name = &self.layout.cluster;
@@ -145,9 +174,8 @@ impl Servers {
             self.addresses.push(format!("127.0.0.1:{client_port}"));
             held.push([client, peer]);
         }
-        let conf = self.dir.join("nodes.conf");
-        fs::write(&conf, text)?;
-        Ok(conf)
+        fs::write(self.dir.join(NODES), text)?;
+        Ok(())
     }
 
     fn make_keys(&self, count: u32) -> anyhow::Result<Fingerprint> {
@@ -159,13 +187,8 @@ impl Servers {
         Ok(key)
     }
 
-    fn spawn(
-        &self,
-        program: &Path,
-        conf: &Path,
-        seat: u32,
-        store: &StoreUrl,
-    ) -> anyhow::Result<Child> {
+    fn spawn(&self, seat: u32) -> anyhow::Result<Child> {
+        let program = std::env::current_exe().context("finding this program")?;
         let mut command = Command::new(program);
         // Neither this machine's server nor this user's settings are meant for these.
         let ours = |name: &std::ffi::OsString| name.to_string_lossy().starts_with("RUSTCHAT_");
@@ -176,22 +199,27 @@ impl Servers {
         }
         command.env_remove("NOTIFY_SOCKET").env("RUSTCHAT_CONFIG", "/dev/null");
         command.args(["serve", "--until-stdin-closes", "--node", &seat.to_string(), "--nodes"]);
-        command.arg(conf).arg("--data").arg(self.dir.join(format!("server-{seat}")));
+        command
+            .arg(self.dir.join(NODES))
+            .arg("--data")
+            .arg(self.dir.join(format!("server-{seat}")));
         if self.key.is_none() {
             command.arg("--insecure-plain");
         }
         if self.layout.trust_new_links {
             command.env("RUSTCHAT_TRUST_NEW_LINKS", "true");
         }
-        if let StoreUrl::Mongo(url) = store {
+        let index = usize::try_from(seat)?.checked_sub(1);
+        if let Some(StoreUrl::Mongo(url)) = index.and_then(|index| self.stores.get(index)) {
             command.arg("--store").arg(url);
         }
         command.stdin(Stdio::piped()).stdout(Stdio::null());
-        command.stderr(File::create(log(&self.dir, seat))?);
+        let log = OpenOptions::new().create(true).append(true).open(log(&self.dir, seat))?;
+        command.stderr(log);
         // A signal from the terminal is for the demo, which then stops its servers in order.
         #[cfg(unix)]
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
-        Ok(command.spawn()?)
+        command.spawn().with_context(|| format!("starting server {seat}"))
     }
 
     fn stop(&mut self) {
@@ -248,6 +276,7 @@ mod tests {
         let children = vec![(1, spawn("cat", "-")), (2, spawn("tail", "-f"))];
         Servers {
             children,
+            stores: Vec::new(),
             dir,
             keep: false,
             addresses: Vec::new(),

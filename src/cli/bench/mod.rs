@@ -2,21 +2,23 @@
 //! its report and verdict. It must not measure anything itself.
 
 pub mod args;
+mod files;
 mod own;
 
 use super::outcome::{End, Failure, Kind, Outcome};
 use super::signals::Signals;
-use crate::bench::{self, Bounds, Job, Plan, Verdict};
+use crate::bench::{self, Bounds, Job, Plan, Verdict, connections};
 use crate::chat::text::{printable_json, printable_lines};
 use crate::client::Finding;
 use crate::client::security::Security;
 use crate::config::StoreUrl;
 use crate::demo::servers::{Layout, Servers};
 use anyhow::Context;
-use args::{BenchArgs, BoundArgs, JobArgs, LoadArgs, PlaceArgs};
+use args::{BenchArgs, BoundArgs, CrowdBoundArgs, JobArgs, LoadArgs, PlaceArgs};
 use own::Cluster;
 use serde::Serialize;
 use std::io::{IsTerminal, Write};
+use std::time::Duration;
 
 /// Messages, where nothing else is said; between clusters, 2,000 to each of five others.
 const STREAM: u64 = 100_000;
@@ -58,6 +60,11 @@ async fn measure(job: &JobArgs) -> anyhow::Result<End> {
             let plan = plan(Job::Fanout { devices: *devices }, FANOUT, load, window.window)?;
             messages(place, load, plan).await
         }
+        JobArgs::Connections { clients, idle, servers, insecure_plain, bounds } => {
+            files::allow(*clients)?;
+            let idle = Duration::from_secs(*idle);
+            crowd(PlaceArgs::own(*servers, *insecure_plain), *clients, idle, bounds).await
+        }
         JobArgs::Links { clusters, servers, load, window } => {
             let plan = plan(Job::Stream, LINKS, load, window.window)?;
             links(*clusters, *servers, &plan, &load.bounds).await
@@ -74,7 +81,29 @@ async fn messages(place: &PlaceArgs, load: &LoadArgs, plan: Plan) -> anyhow::Res
     let report = bench::run(&Plan { own_servers, bad_logins, finding, ..plan }).await;
     cluster.end().await?;
     let report = report?;
-    show(&load.bounds, &report, &report.text(), report.figures.verdict.as_ref())
+    show(load.bounds.json, &report, &report.text(), report.figures.verdict.as_ref())
+}
+
+/// Many idle clients on servers of its own, which it kills.
+async fn crowd(
+    place: PlaceArgs,
+    clients: u32,
+    idle: Duration,
+    args: &CrowdBoundArgs,
+) -> anyhow::Result<End> {
+    let mut cluster = Cluster::of(&place).await?;
+    let servers = cluster.servers.as_mut().context("the servers are not its own")?;
+    let bounds = connections::Bounds {
+        max_client_bytes: args.max_client_bytes,
+        max_resume_s: args.max_resume,
+    };
+    let finding = Finding { servers: servers.addresses.clone(), ..cluster.finding.clone() };
+    let progress = progress(args.json);
+    let plan = connections::Plan { clients, idle, finding, progress, bounds };
+    let report = connections::run(&plan, servers).await;
+    cluster.end().await?;
+    let report = report?;
+    show(args.json, &report, &report.text(), report.verdict.as_ref())
 }
 
 /// What was asked for; `messages` where their number is not given. The cluster is not known yet.
@@ -87,13 +116,13 @@ fn plan(job: Job, messages: u64, load: &LoadArgs, window: u64) -> anyhow::Result
         bad_logins: 0,
         own_servers: true,
         finding: Finding::default(),
-        progress: progress(&load.bounds),
+        progress: progress(load.bounds.json),
         bounds: bounds(&load.bounds),
     })
 }
 
-fn progress(args: &BoundArgs) -> bool {
-    !args.json && std::io::stderr().is_terminal()
+fn progress(json: bool) -> bool {
+    !json && std::io::stderr().is_terminal()
 }
 
 const fn bounds(args: &BoundArgs) -> Bounds {
@@ -101,13 +130,13 @@ const fn bounds(args: &BoundArgs) -> Bounds {
 }
 
 fn show(
-    args: &BoundArgs,
+    json: bool,
     report: &impl Serialize,
     text: &str,
     verdict: Option<&Verdict>,
 ) -> anyhow::Result<End> {
     let mut out = std::io::stdout().lock();
-    if args.json {
+    if json {
         writeln!(out, "{}", printable_json(&serde_json::to_string(report)?))?;
     } else {
         for line in printable_lines(text) {
@@ -142,5 +171,5 @@ async fn links(clusters: u32, servers: u32, plan: &Plan, args: &BoundArgs) -> an
     }
     let report = bench::links::run(plan, &linked).await?;
     drop(own);
-    show(args, &report, &report.text(), report.figures.verdict.as_ref())
+    show(args.json, &report, &report.text(), report.figures.verdict.as_ref())
 }

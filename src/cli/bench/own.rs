@@ -2,6 +2,7 @@
 //! leave nothing behind. It must not know what is measured.
 
 use super::args::PlaceArgs;
+use crate::bench::connections::Power;
 use crate::client::Finding;
 use crate::client::security::Security;
 use crate::client::status::status;
@@ -58,6 +59,16 @@ impl Cluster {
             remove(&self.stores).await?;
         }
         Ok(())
+    }
+}
+
+impl Power for Servers {
+    fn off(&mut self, seat: u32) -> anyhow::Result<()> {
+        self.kill(seat).with_context(|| format!("killing server {seat}"))
+    }
+
+    fn on(&mut self, seat: u32) -> anyhow::Result<()> {
+        self.start_again(seat)
     }
 }
 
