@@ -19,6 +19,7 @@ mod inbox;
 mod link;
 mod live;
 mod marks;
+mod next;
 mod outbox_file;
 mod pulse;
 mod pump;

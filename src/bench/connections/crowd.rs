@@ -4,7 +4,7 @@
 
 use super::places::Places;
 use crate::bench::people::{self, DEADLINE, Person, account, enter};
-use crate::bench::priority::lower_priority;
+use crate::bench::priority::lower_by_half;
 use crate::bench::progress::Progress;
 use crate::client::{Account, Client, ClientEvent, Connection, Finding};
 use anyhow::{Context, bail};
@@ -53,7 +53,7 @@ impl Crowd {
     pub async fn gather(finding: &Finding, clients: u32, progress: bool) -> anyhow::Result<Self> {
         let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let mut builder = Builder::new_multi_thread();
-        builder.worker_threads(threads).enable_all().on_thread_start(lower_priority);
+        builder.worker_threads(threads).enable_all().on_thread_start(lower_by_half);
         let runtime = builder.build().context("starting threads for the clients")?;
         let shared = Arc::<Shared>::default();
         let entering = all(finding.clone(), clients, progress, Arc::clone(&shared));
