@@ -23,6 +23,8 @@ use trickle::Trickle;
 
 /// Between two looks at the servers.
 const LOOK: Duration = Duration::from_millis(200);
+/// So many looks tell how much memory they need.
+const LOOKS: u32 = 10;
 /// A server that is asked answers within this time.
 const ANSWER: Duration = Duration::from_secs(2);
 /// Messages flow for so long before a server is killed, and at least for so long afterwards.
@@ -71,27 +73,24 @@ enum Role {
 /// # Errors
 /// Where clients cannot log in, are not served again in time, or servers do not come back.
 pub async fn run(plan: &Plan, power: &mut dyn Power) -> anyhow::Result<ConnectionsReport> {
-    let before = settled(plan, None).await?;
+    let resident_before = resident(plan).await?;
     let start = Instant::now();
     let crowd = Crowd::gather(&plan.finding, plan.clients, plan.progress).await?;
     let connect_s = start.elapsed().as_secs_f64();
-    let connected = settled(plan, None).await?;
+    let resident_connected = resident(plan).await?;
     rest(plan.idle, plan.progress).await;
-    let idle = settled(plan, None).await?;
+    let resident_idle = resident(plan).await?;
     free_leader_falls(plan, &crowd, power).await?;
     let follower = kill(plan, &crowd, power, Role::Follower).await?;
     let leader = kill(plan, &crowd, power, Role::Leader).await?;
     crowd.leave().await;
-    let resident = |nodes: &[Status]| nodes.iter().map(|node| node.resident_bytes).collect();
-    let [resident_before, resident_connected, resident_idle]: [Vec<u64>; 3] =
-        [&before, &connected, &idle].map(|nodes| resident(nodes));
     let bytes_per_client = per_client(&resident_before, &resident_idle, plan.clients);
     let took = [("follower", follower.resumed_s), ("leader", leader.resumed_s)];
     Ok(ConnectionsReport {
         system: "rustchat",
         job: "connections",
         clients: plan.clients,
-        servers: before.len(),
+        servers: resident_before.len(),
         tls: !plan.finding.security.plain,
         connect_s,
         idle_s: plan.idle.as_secs(),
@@ -103,6 +102,23 @@ pub async fn run(plan: &Plan, power: &mut dyn Power) -> anyhow::Result<Connectio
         follower,
         leader,
     })
+}
+
+/// The memory of each server, by seat, in bytes: the least of several looks, for a password that
+/// is being hashed takes a lot for a moment.
+async fn resident(plan: &Plan) -> anyhow::Result<Vec<u64>> {
+    let mut least = Vec::new();
+    for _ in 0..LOOKS {
+        let now = settled(plan, None).await?.into_iter().map(|node| node.resident_bytes);
+        least = match least.is_empty() {
+            true => now.collect(),
+            false => {
+                least.into_iter().zip(now).map(|(least, now): (u64, u64)| least.min(now)).collect()
+            }
+        };
+        sleep(LOOK).await;
+    }
+    Ok(least)
 }
 
 /// A leader sends clients to its followers and has none itself, until another one leads: what
