@@ -248,7 +248,7 @@ impl Driver {
             }
             _ => {
                 if why.kind() == io::ErrorKind::TimedOut {
-                    self.next.give_up();
+                    self.next.in_vain();
                 }
                 self.wait(None, format!("{to}: {why}"));
             }

@@ -1,11 +1,11 @@
-//! Where a client goes first that has lost its server: straight to another one that it knows, for
-//! to ask who leads would make many questions of many clients. After a moment without luck it
-//! asks after all. Sans-IO. It must not know connections.
+//! Where a client goes that has lost its server: straight to another one that it knows, for where
+//! many have lost one, everybody's question to every server who leads is what keeps them from
+//! being let in. After a moment without luck it asks as well, in turn. Sans-IO. It must not know
+//! connections.
 
 use crate::wire::message::ServerAddress;
 
-/// So long after the loss it goes on its own, in milliseconds: too short for a server that is out
-/// of reach to cost much.
+/// So long after the loss it always goes on its own, in milliseconds; then every other time.
 const ALONE_MS: u64 = 2500;
 /// So many tries leave the leader out, which has enough to do.
 const SPARING: u32 = 2;
@@ -17,9 +17,11 @@ pub struct Next {
     leader: Option<u32>,
     /// The seat that serves the client, or did.
     seat: u32,
-    /// When it was lost, in milliseconds; `None`: it was not, or there is no more luck to try.
+    /// When it was lost, in milliseconds; `None`: it was not.
     lost: Option<u64>,
     tries: u32,
+    /// The next time somebody is asked.
+    ask: bool,
     /// It was served since the last loss.
     served: bool,
 }
@@ -37,7 +39,7 @@ impl Next {
 
     /// Messages flow from this seat.
     pub const fn served_by(&mut self, seat: u32) {
-        (self.seat, self.lost, self.served) = (seat, None, true);
+        (self.seat, self.lost, self.served, self.ask) = (seat, None, true, false);
     }
 
     /// The connection is gone, or another try has failed.
@@ -47,16 +49,19 @@ impl Next {
         }
     }
 
-    /// From here on somebody is asked.
-    pub const fn give_up(&mut self) {
-        self.lost = None;
+    /// A server is there in vain: the next time somebody is asked.
+    pub const fn in_vain(&mut self) {
+        self.ask = true;
     }
 
     /// Where to go now; `None`: ask. `random` is any number.
     pub fn take(&mut self, now: u64, random: u32) -> Option<&ServerAddress> {
-        let lost = self.lost.filter(|lost| now < lost + ALONE_MS)?;
-        self.lost = Some(lost);
-        self.tries += 1;
+        let lost = self.lost?;
+        let then = now >= lost + ALONE_MS && !self.ask;
+        if std::mem::replace(&mut self.ask, then) {
+            return None;
+        }
+        self.tries = self.tries.saturating_add(1);
         let (seat, spared) = (self.seat, self.leader.filter(|_| self.tries <= SPARING));
         let others = || self.servers.iter().filter(move |server| server.seat != seat);
         let mut able: Vec<_> = others().filter(|server| Some(server.seat) != spared).collect();
@@ -86,7 +91,7 @@ mod tests {
     fn seats(next: &mut Next, now: u64) -> BTreeSet<u32> {
         let tries = next.tries;
         let seat = |random| {
-            next.tries = tries;
+            (next.tries, next.ask) = (tries, false);
             next.take(now, random).map(|server| server.seat)
         };
         (0..50).filter_map(seat).collect()
@@ -101,7 +106,9 @@ mod tests {
         next.lost(1100);
         assert_eq!(seats(&mut next, 1100), BTreeSet::from([3, 4]));
         assert_eq!(seats(&mut next, 1100 + 100), BTreeSet::from([1, 3, 4]));
-        assert_eq!(seats(&mut next, 1000 + ALONE_MS), BTreeSet::new(), "the first loss counts");
+        let late = 1000 + ALONE_MS;
+        let turns: Vec<_> = (0..4).map(|_| next.take(late, 0).is_some()).collect();
+        assert_eq!(turns, [true, false, true, false], "the first loss counts");
     }
 
     #[test]
@@ -109,8 +116,9 @@ mod tests {
         let mut two = next(2, Some(1));
         two.lost(0);
         assert_eq!(seats(&mut two, 0), BTreeSet::from([1]));
-        two.give_up();
+        two.in_vain();
         assert_eq!(two.take(0, 0), None);
+        assert_eq!(two.take(0, 0).map(|server| server.seat), Some(1));
         let mut all = next(3, None);
         all.lost(0);
         assert_eq!(seats(&mut all, 0), BTreeSet::from([1, 3]));

@@ -1,10 +1,9 @@
 //! The idle clients: few users with many devices each, for a new user or device costs its server
-//! a password. They run on threads that yield to all others: what idle clients spend is not the
-//! servers' cost. It must not know servers, nor what is done to them.
+//! a password. They run on threads of their own, so that who chats meanwhile does not wait for them.
+//! It must not know servers, nor what is done to them.
 
 use super::places::Places;
 use crate::bench::people::{self, DEADLINE, Person, account, enter};
-use crate::bench::priority::lower_by_half;
 use crate::bench::progress::Progress;
 use crate::client::{Account, Client, ClientEvent, Connection, Finding};
 use anyhow::{Context, bail};
@@ -53,8 +52,8 @@ impl Crowd {
     pub async fn gather(finding: &Finding, clients: u32, progress: bool) -> anyhow::Result<Self> {
         let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let mut builder = Builder::new_multi_thread();
-        builder.worker_threads(threads).enable_all().on_thread_start(lower_by_half);
-        let runtime = builder.build().context("starting threads for the clients")?;
+        let runtime = builder.worker_threads(threads).enable_all();
+        let runtime = runtime.build().context("starting threads for the clients")?;
         let shared = Arc::<Shared>::default();
         let entering = all(finding.clone(), clients, progress, Arc::clone(&shared));
         let entering = runtime.spawn(entering);

@@ -23,7 +23,7 @@ impl Driver {
             && !self.session.is_live()
         {
             // It cannot let anybody in, and others may.
-            self.next.give_up();
+            self.next.in_vain();
             self.lost("the server is cut off from the others".into());
         }
     }
