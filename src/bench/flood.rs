@@ -2,6 +2,7 @@
 //! where the servers are on this machine. It must not know what is measured.
 
 use super::Plan;
+use super::priority::lower_priority;
 use super::report::BadLogins;
 use crate::chat::ids::DeviceId;
 use crate::client::security::Security;
@@ -91,14 +92,6 @@ impl Flood {
             busy: count(busy),
             lost: count(lost),
         }
-    }
-}
-
-/// On Linux priorities belong to threads, so this one alone yields to all others.
-fn lower_priority() {
-    #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::process::setpriority_process(None, 19) {
-        tracing::debug!(%error, "the flood keeps its priority");
     }
 }
 

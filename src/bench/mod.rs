@@ -4,6 +4,7 @@
 
 mod body;
 mod cast;
+pub mod connections;
 mod count;
 mod due;
 pub mod failover;
@@ -15,6 +16,7 @@ pub mod links;
 mod links_report;
 mod measure;
 mod people;
+mod priority;
 mod progress;
 mod report;
 mod sending;

@@ -14,7 +14,6 @@ use std::collections::{BTreeMap, VecDeque};
 use std::pin::pin;
 use tokio::sync::mpsc::Receiver;
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
 
 /// When a message goes out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,20 +86,26 @@ impl Sender {
         match pace {
             Pace::Window(window) => self.keep_full(messages, window.max(1)).await,
             Pace::Rate(per_second) => {
-                self.keep_pace(messages, per_second, &CancellationToken::new()).await
+                self.keep_pace(messages, per_second, std::future::pending()).await
             }
         }
     }
 
-    /// Sends so many messages a second until it is told to stop; returns when all are acknowledged.
-    /// How many it has sent in all.
-    pub async fn run_until(
+    /// Sends so many a second until `stop` resolves; returns when all are acknowledged: what each
+    /// waited, in nanoseconds from being due.
+    pub async fn flow(
         &mut self,
         per_second: u32,
-        stop: &CancellationToken,
-    ) -> anyhow::Result<u64> {
+        stop: impl Future<Output = ()>,
+    ) -> anyhow::Result<Histogram<u64>> {
+        let empty = Histogram::new(3)?;
         self.keep_pace(u64::MAX, per_second, stop).await?;
-        Ok(self.sent)
+        Ok(std::mem::replace(&mut self.ledger.waits, empty))
+    }
+
+    /// Messages sent so far.
+    pub const fn sent(&self) -> u64 {
+        self.sent
     }
 
     async fn keep_full(&mut self, messages: u64, window: u64) -> anyhow::Result<()> {
@@ -120,13 +125,13 @@ impl Sender {
         &mut self,
         messages: u64,
         per_second: u32,
-        stop: &CancellationToken,
+        stop: impl Future<Output = ()>,
     ) -> anyhow::Result<()> {
+        let mut stop = pin!(stop);
         let mut times = Schedule { begin_ns: now_ns(), per_second }.start(messages);
         let mut more = true;
         while more || !self.ledger.due.is_empty() {
             tokio::select! {
-                () = stop.cancelled(), if more => more = false,
                 due_ns = times.recv(), if more => match due_ns {
                     Some(due_ns) => self.send(due_ns).await?,
                     None => more = false,
@@ -134,6 +139,7 @@ impl Sender {
                 event = next(&mut self.events), if !self.ledger.due.is_empty() => {
                     self.ledger.take(&event?)?;
                 }
+                () = &mut stop, if more => more = false,
             }
         }
         Ok(())

@@ -60,6 +60,7 @@ fn finding(args: &ConnectArgs, home: Option<String>) -> Result<Finding, Failure>
         discovery_port: args.discovery,
         ask: vec![],
         security,
+        from: None,
     })
 }
 

@@ -8,8 +8,9 @@ use crate::wire::client::{decode_server, encode_client};
 use crate::wire::conn::{ConnError, Reader, Writer, frames};
 use crate::wire::message::{ClientMsg, Hello, Purpose, ServerMsg};
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream, lookup_host};
 use tokio::time::timeout;
 
 /// Both directions of a connection.
@@ -29,8 +30,24 @@ pub struct Conn {
 /// The server cannot be reached, or not in time, or is not whom `security` expects
 /// ([`tls::Changed::of`]).
 pub async fn dial(address: &str, patience: Duration, security: Security) -> io::Result<Conn> {
+    dial_from(None, address, patience, security).await
+}
+
+/// The same from this address of this machine, where one is given.
+///
+/// # Errors
+/// See [`dial`]; this machine has no such address.
+pub async fn dial_from(
+    from: Option<IpAddr>,
+    address: &str,
+    patience: Duration,
+    security: Security,
+) -> io::Result<Conn> {
     let connect = async {
-        let stream = TcpStream::connect(address).await?;
+        let stream = match from {
+            None => TcpStream::connect(address).await?,
+            Some(from) => connect_from(from, address).await?,
+        };
         match security.plain {
             true => Ok(Stream::from(stream)),
             false => tls::connect(stream, security.expected).await,
@@ -40,6 +57,14 @@ pub async fn dial(address: &str, patience: Duration, security: Security) -> io::
     let authority = stream.authority();
     let (reader, writer) = frames(stream, limits::FRAME_SERVER)?;
     Ok(Conn { reader, writer, authority })
+}
+
+async fn connect_from(from: IpAddr, address: &str) -> io::Result<TcpStream> {
+    let fits = |to: &SocketAddr| to.is_ipv4() == from.is_ipv4();
+    let to = lookup_host(address).await?.find(fits).ok_or(io::ErrorKind::AddrNotAvailable)?;
+    let socket = if to.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.bind(SocketAddr::new(from, 0))?;
+    socket.connect(to).await
 }
 
 /// Asks a server one question by the purpose of the hello, within `patience`; `events_after` as
@@ -54,8 +79,22 @@ pub async fn ask(
     events_after: Option<u64>,
     security: Security,
 ) -> Result<(ServerMsg, Option<Fingerprint>), ConnError> {
+    let conn = dial(address, patience, security);
+    ask_over(conn, purpose, patience, events_after).await
+}
+
+/// The same over a connection that is being made.
+///
+/// # Errors
+/// See [`ask`].
+pub async fn ask_over(
+    conn: impl Future<Output = io::Result<Conn>>,
+    purpose: Purpose,
+    patience: Duration,
+    events_after: Option<u64>,
+) -> Result<(ServerMsg, Option<Fingerprint>), ConnError> {
     let answer = async {
-        let mut conn = dial(address, patience, security).await?;
+        let mut conn = conn.await?;
         conn.writer.push(&encode_client(&ClientMsg::Hello(Hello {
             min: crate::wire::VERSION,
             max: crate::wire::VERSION,

@@ -7,6 +7,7 @@ use super::dial::Conn;
 use super::find::{Lost, Seeker, address};
 use super::handle::{Asked, Shared};
 use super::link::{Link, Step};
+use super::next::Next;
 use super::pump::Events;
 use super::requests::Answer;
 use super::security::Security;
@@ -27,6 +28,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
+mod again;
 mod visits;
 
 /// Frames taken from what has arrived before anything else gets its turn.
@@ -55,6 +57,8 @@ pub struct Driver {
     replies: BTreeMap<u64, oneshot::Sender<Result<Answer, ClientError>>>,
     asked: u64,
     backoff: Backoff,
+    /// Where to go without asking.
+    next: Next,
     begin: Instant,
     sync_at: Option<Instant>,
     syncing: Option<JoinHandle<io::Result<()>>>,
@@ -96,6 +100,7 @@ impl Driver {
             replies: BTreeMap::new(),
             asked: 0,
             backoff: Backoff::default(),
+            next: Next::default(),
             begin: Instant::now(),
             sync_at: None,
             syncing: None,
@@ -184,7 +189,7 @@ impl Driver {
 
     fn on_step(&mut self, step: Step) {
         match step {
-            Step::Waited => self.find(),
+            Step::Waited => self.go_on(),
             Step::Found(Ok(found)) => {
                 self.security = found.security;
                 self.visiting = found.visit;
@@ -241,7 +246,12 @@ impl Driver {
             {
                 self.session.on_hopeless(ClientError::KeyChanged { server: to, expected, found });
             }
-            _ => self.wait(None, format!("{to}: {why}")),
+            _ => {
+                if why.kind() == io::ErrorKind::TimedOut {
+                    self.next.in_vain();
+                }
+                self.wait(None, format!("{to}: {why}"));
+            }
         }
     }
 
@@ -290,13 +300,16 @@ impl Driver {
                         conn.writer.push(&encode_client(&message));
                     }
                 }
-                Output::Event(event) => self.events.push(event),
+                Output::Event(event) => self.on_event(event),
                 Output::Confirmed(upto) => {
                     self.shared.outbox().confirm(upto).map_err(outbox_failed)?;
                     self.shared.moved.notify_waiters();
                 }
                 Output::Settle(last) => {
                     self.backoff.reset();
+                    if !self.visiting {
+                        self.next.served_by(self.session.seat);
+                    }
                     self.shared.outbox().settle(last)?;
                     self.shared.moved.notify_waiters();
                     if visits::lacks_certificate(&self.shared.device()) {
@@ -355,25 +368,7 @@ impl Driver {
     fn dial(&mut self, to: String, placed: bool) {
         let connecting = Connection::Connecting { to: to.clone() };
         self.events.push(ClientEvent::Connection(connecting));
-        self.link = Link::dial(to, placed, self.security);
-    }
-
-    fn lost(&mut self, why: String) {
-        self.session.on_lost();
-        self.wait(None, why);
-    }
-
-    fn wait_for(&mut self, retry_ms: u64) {
-        self.link = Link::Waiting(Instant::now() + Duration::from_millis(retry_ms));
-    }
-
-    /// Tries again later.
-    fn wait(&mut self, retry_ms: Option<u64>, why: String) {
-        let wait = self.backoff.next(rand::random());
-        let retry_ms = retry_ms.map_or(wait, |ms| ms.max(wait).saturating_add(wait / 4));
-        self.wait_for(retry_ms);
-        tracing::debug!(event = "client.waiting", retry_ms, %why, "lost its server");
-        self.events.push(ClientEvent::Connection(Connection::Waiting { retry_ms, why }));
+        self.link = Link::dial(to, placed, self.seeker.finding.from, self.security);
     }
 
     /// Keeps what a cluster says about itself.
@@ -388,6 +383,7 @@ impl Driver {
             device.bind(cluster, generation, &known.name).map_err(state_failed)?;
         }
         drop(device);
+        self.next.know(&known.servers);
         self.seeker.bound = Some(known.cluster);
         self.seeker.last = Some(known.cluster);
         self.seeker.last_name.clone_from(&known.name);

@@ -290,9 +290,10 @@ impl Seeker {
     /// Asks these servers who leads.
     async fn ask_servers(&self, servers: BTreeSet<String>) -> Result<Found, Lost> {
         let mut deadline = Instant::now() + WHERE;
-        let security = self.security();
+        let (from, security) = (self.finding.from, self.security());
         let ask = |server: String| async move {
-            let answer = dial::ask(&server, Why::Where, WHERE, None, security).await;
+            let conn = dial::dial_from(from, &server, WHERE, security);
+            let answer = dial::ask_over(conn, Why::Where, WHERE, None).await;
             (server, answer)
         };
         let mut answers: FuturesUnordered<_> = servers.into_iter().map(ask).collect();

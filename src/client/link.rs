@@ -10,6 +10,7 @@ use crate::wire::conn::ConnError;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use std::io;
+use std::net::IpAddr;
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
@@ -81,9 +82,10 @@ impl Link {
     }
 
     /// Starts to connect.
-    pub fn dial(to: String, placed: bool, security: Security) -> Self {
+    pub fn dial(to: String, placed: bool, from: Option<IpAddr>, security: Security) -> Self {
         let address = to.clone();
-        let conn = Box::pin(async move { dial::dial(&address, CONNECT, security).await });
+        let conn =
+            Box::pin(async move { dial::dial_from(from, &address, CONNECT, security).await });
         Self::Dialling { to, placed, conn }
     }
 

@@ -62,6 +62,7 @@ impl Session {
             self.out.push_back(Output::ForgetHad);
             self.out.push_back(Output::Known(known));
         }
+        self.redirects = 0;
         self.out.push_back(Output::Settle(last));
         self.sends.ready(now, last, ready.window, ready.window_bytes);
         let index = ready.cursor.positions.iter().filter(|p| p.group == 0).map(|p| p.index).max();

@@ -19,6 +19,7 @@ mod inbox;
 mod link;
 mod live;
 mod marks;
+mod next;
 mod outbox_file;
 mod pulse;
 mod pump;
@@ -43,6 +44,7 @@ use crate::chat::text::printable;
 use crate::tls::Fingerprint;
 use security::Security;
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 /// How a client finds its cluster.
@@ -61,6 +63,8 @@ pub struct Finding {
     pub ask: Vec<std::net::SocketAddr>,
     /// Whom to trust.
     pub security: Security,
+    /// The address of this machine that connections are made from; `None`: the system chooses.
+    pub from: Option<IpAddr>,
 }
 
 /// How a client proves who it is.

@@ -122,6 +122,7 @@ fn client_config(servers: &Servers, user: &str) -> anyhow::Result<ClientConfig> 
             discovery_port: servers.discovery,
             ask: vec![SocketAddr::from(([127, 255, 255, 255], servers.discovery))],
             security: Security::of(servers.key),
+            from: None,
         },
         account: Account {
             name: user.into(),

@@ -18,10 +18,14 @@ pub const CLUSTER: &str = "demo";
 const STOP_TIME: Duration = Duration::from_secs(4);
 /// Between two looks whether a server has stopped.
 const STOP_LOOK: Duration = Duration::from_millis(20);
+/// The file that describes the cluster, in the servers' directory.
+const NODES: &str = "nodes.conf";
 
 /// The servers and their directory; both go when this is dropped.
 pub struct Servers {
     children: Vec<(u32, Child)>,
+    /// The store of each, in the order of seats.
+    stores: Vec<StoreUrl>,
     dir: PathBuf,
     keep: bool,
     /// Where clients reach them, as `host:port`, in the order of seats.
@@ -31,8 +35,6 @@ pub struct Servers {
     /// The key of their cluster; `None`: they use no TLS.
     pub key: Option<Fingerprint>,
     layout: Layout,
-    /// In the order of seats.
-    stores: Vec<StoreUrl>,
 }
 
 /// What a cluster is like.
@@ -79,13 +81,13 @@ impl Servers {
         create_private(&dir).with_context(|| format!("the directory {}", dir.display()))?;
         let mut servers = Self {
             children: Vec::new(),
+            stores: stores.to_vec(),
             dir,
             keep,
             addresses: Vec::new(),
             discovery: 0,
             key: None,
             layout: layout.clone(),
-            stores: stores.to_vec(),
         };
         let count = u32::try_from(stores.len())?;
         servers.configure(count).context("choosing free ports")?;
@@ -293,13 +295,13 @@ mod tests {
         let children = vec![(1, spawn("cat", "-")), (2, spawn("tail", "-f"))];
         Servers {
             children,
+            stores: Vec::new(),
             dir,
             keep: false,
             addresses: Vec::new(),
             discovery: 0,
             key: None,
             layout: Layout::default(),
-            stores: Vec::new(),
         }
     }
 

@@ -105,8 +105,10 @@ async fn let_in(
     permits: Permits,
 ) {
     let Some(guest) = &permits.before_login else { return };
-    let secured = guest.stays_for(door.secured(stream));
-    match shared.stop.run_until_cancelled(secured).await {
+    // Apart, for a handshake needs more than the session that follows, whose task would be as large.
+    let secured = Box::pin(guest.stays_for(door.secured(stream)));
+    let secured = shared.stop.run_until_cancelled(secured).await;
+    match secured {
         Some(Ok(Ok(stream))) => session_task::serve(shared, stream, peer, permits).await,
         Some(Ok(Err(error))) => tracing::debug!(%peer, %error, "a client does not speak TLS"),
         Some(Err(out)) => tracing::debug!(%peer, ?out, "a client had to go"),

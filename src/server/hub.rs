@@ -9,10 +9,10 @@ use crate::chat::event::Event;
 use crate::chat::ids::{ConversationId, DeviceId, UserId};
 use crate::limits;
 use bytes::Bytes;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::Notify;
 
 /// A session of this server.
 pub type SessionId = u64;
@@ -71,13 +71,41 @@ struct Flags {
     behind: AtomicBool,
     replaced: AtomicBool,
     revoked: AtomicBool,
+    /// What waits for the session, at most [`limits::SESSION_EVENTS`]. No channel: those have
+    /// room for many even while there is nothing.
+    queue: Mutex<VecDeque<Delivery>>,
     /// Bytes of pushes in the queue.
     queued: AtomicUsize,
     wake: Notify,
 }
 
+impl Flags {
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Delivery>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// False where there is no room.
+    fn push(&self, delivery: Delivery) -> bool {
+        let mut queue = self.lock();
+        let room = queue.len() < limits::SESSION_EVENTS;
+        if room {
+            queue.push_back(delivery);
+        }
+        room
+    }
+
+    /// An empty queue holds no memory.
+    fn pop(&self) -> Option<Delivery> {
+        let mut queue = self.lock();
+        let delivery = queue.pop_front();
+        if queue.is_empty() {
+            *queue = VecDeque::new();
+        }
+        delivery
+    }
+}
+
 struct Entry {
-    queue: mpsc::Sender<Delivery>,
     flags: Arc<Flags>,
     device: Option<DeviceId>,
     user: Option<UserId>,
@@ -106,7 +134,6 @@ pub struct Hub {
 /// A session's end of the hub; leaves the hub when dropped.
 pub struct Mailbox {
     id: SessionId,
-    queue: mpsc::Receiver<Delivery>,
     flags: Arc<Flags>,
     hub: Hub,
 }
@@ -115,22 +142,15 @@ impl Hub {
     /// A new session, to which nothing is told yet.
     #[must_use]
     pub fn attach(&self) -> Mailbox {
-        let (sender, queue) = mpsc::channel(limits::SESSION_EVENTS);
         let flags = Arc::<Flags>::default();
         let mut tables = self.lock();
         tables.last += 1;
         let id = tables.last;
-        let entry = Entry {
-            queue: sender,
-            flags: Arc::clone(&flags),
-            device: None,
-            user: None,
-            epoch: None,
-            newest: 0,
-        };
+        let entry =
+            Entry { flags: Arc::clone(&flags), device: None, user: None, epoch: None, newest: 0 };
         tables.sessions.insert(id, entry);
         drop(tables);
-        Mailbox { id, queue, flags, hub: self.clone() }
+        Mailbox { id, flags, hub: self.clone() }
     }
 
     /// Sessions that are logged in.
@@ -275,11 +295,11 @@ impl Entry {
             }
         }
         self.flags.queued.fetch_add(bytes, Ordering::AcqRel);
-        if self.queue.try_send(Delivery { index, notes }).is_err() {
+        if !self.flags.push(Delivery { index, notes }) {
             self.flags.queued.fetch_sub(bytes, Ordering::AcqRel);
             self.flags.behind.store(true, Ordering::Release);
-            self.flags.wake.notify_one();
         }
+        self.flags.wake.notify_one();
     }
 }
 
@@ -324,23 +344,20 @@ impl Mailbox {
         }
     }
 
-    /// The next delivery, if one shall be `taken` now, or `None` when a flag was raised: look at
-    /// the flags. Cancel-safe.
+    /// The next delivery, if one shall be `taken` now, or `None` when a flag may have been raised:
+    /// look at the flags. Cancel-safe.
     pub async fn next(&mut self, take: bool) -> Option<Delivery> {
-        tokio::select! {
-            biased;
-            delivery = self.queue.recv(), if take => {
-                let delivery = delivery?;
-                self.taken(&delivery);
-                Some(delivery)
-            }
-            () = self.flags.wake.notified() => None,
+        let there = take.then(|| self.try_next()).flatten();
+        if there.is_some() {
+            return there;
         }
+        self.flags.wake.notified().await;
+        take.then(|| self.try_next()).flatten()
     }
 
     /// The next delivery, if one is there.
     pub fn try_next(&mut self) -> Option<Delivery> {
-        let delivery = self.queue.try_recv().ok()?;
+        let delivery = self.flags.pop()?;
         self.taken(&delivery);
         Some(delivery)
     }
@@ -349,7 +366,7 @@ impl Mailbox {
     /// the state after this: whatever it does not show will still come.
     #[must_use]
     pub fn take_behind(&self) -> bool {
-        self.queue.is_empty() && self.flags.behind.swap(false, Ordering::AcqRel)
+        self.flags.lock().is_empty() && self.flags.behind.swap(false, Ordering::AcqRel)
     }
 
     /// True when a newer connection of the device has taken over.

@@ -83,11 +83,15 @@ async fn serve_any(
     };
     let Some(stranger) = permits.before_login.take() else { return Ok(()) };
     match to {
-        Other::Guest => visits::serve(&shared, line, challenge, stranger).await,
-        Other::Cluster => match links::serve(&shared, line, challenge, || drop(stranger)).await? {
-            Some(carried) => serve_carried(shared, carried, peer, permits).await,
-            None => Ok(()),
-        },
+        // Apart, for few need it: the task of every other client would be as large.
+        Other::Guest => Box::pin(visits::serve(&shared, line, challenge, stranger)).await,
+        Other::Cluster => {
+            let served = links::serve(&shared, line, challenge, || drop(stranger));
+            match Box::pin(served).await? {
+                Some(carried) => Box::pin(serve_carried(shared, carried, peer, permits)).await,
+                None => Ok(()),
+            }
+        }
     }
 }
 
@@ -119,6 +123,7 @@ struct Handed {
     permits: Permits,
 }
 
+/// In a box: a future that takes it would hold it twice.
 impl Driver {
     fn new(
         shared: Arc<Shared>,
@@ -126,13 +131,13 @@ impl Driver {
         peer: SocketAddr,
         permits: Permits,
         carried: Option<UserId>,
-    ) -> io::Result<Self> {
+    ) -> io::Result<Box<Self>> {
         let (mut reader, writer) = frames(stream, limits::FRAME_BEFORE_LOGIN)?;
         reader.hurry();
         let now = Instant::now();
         let cluster = cluster_state(&shared.status());
         let session = Session::new(shared.current_setup(), cluster, rand::random(), now);
-        Ok(Self {
+        Ok(Box::new(Self {
             session: session.carried_for(carried),
             mailbox: shared.hub.attach(),
             questions: FuturesUnordered::new(),
@@ -147,16 +152,16 @@ impl Driver {
             reader,
             writer,
             permits,
-        })
+        }))
     }
 
     /// Gives the connection back if the client does not chat.
-    async fn run(mut self) -> Result<Option<Handed>, ConnError> {
+    async fn run(mut self: Box<Self>) -> Result<Option<Handed>, ConnError> {
         let ended = self.turn_until_closed().await;
         self.shared.held.fetch_sub(self.held, Ordering::Relaxed);
         if let Some((to, challenge)) = self.other.filter(|_| ended.is_ok()) {
             self.writer.flush_all().await?;
-            let Self { reader, writer, permits, .. } = self;
+            let Self { reader, writer, permits, .. } = *self;
             return Ok(Some(Handed { to, challenge, line: (reader, writer), permits }));
         }
         drop(self.permits.before_login.take());

@@ -114,6 +114,47 @@ fn the_verdict_is_the_exit_code() {
     assert!(err.contains("--pairs"), "{err}");
 }
 
+/// Of each kill: how many were on that server, and that all of them came back.
+fn came_back(kill: &Value, clients: f64) {
+    assert!(number(kill, "clients") > 0.0 && number(kill, "clients") <= clients, "{kill}");
+    let [half, most, all] =
+        ["resumed_p50_s", "resumed_p99_s", "resumed_s"].map(|f| number(kill, f));
+    assert!(0.0 < half && half <= most && most <= all, "{kill}");
+    for acks in [&kill["quiet"], &kill["meanwhile"]] {
+        assert!(number(acks, "messages") > 0.0, "{kill}");
+        let [p50, p99, max] =
+            ["ack_p50_ms", "ack_p99_ms", "ack_max_ms"].map(|field| number(acks, field));
+        assert!(0.0 < p50 && p50 <= p99 && p99 <= max, "{kill}");
+    }
+}
+
+#[test]
+fn idle_clients_come_back_when_their_server_is_killed() {
+    let words = ["connections", "--clients", "30", "--idle", "1"];
+    let bounds = ["--max-client-bytes", "1000000000", "--max-resume", "0.000001"];
+    let (code, crowd) = report(&[&words[..], &bounds].concat());
+    assert_eq!((code, &crowd["job"]), (Some(1), &"connections".into()), "{crowd}");
+    assert_eq!((&crowd["clients"], &crowd["tls"]), (&30.into(), &true.into()), "{crowd}");
+    let why = crowd["verdict"]["why"].as_array().unwrap();
+    assert_eq!(why.len(), 2, "the follower's clients and the leader's: {crowd}");
+    let resident = |field: &str| {
+        let all = crowd[field].as_array().unwrap().iter().filter_map(Value::as_u64);
+        all.collect::<Vec<_>>()
+    };
+    let [before, connected, idle] =
+        ["resident_before", "resident_connected", "resident_idle"].map(resident);
+    assert!([&before, &connected, &idle].iter().all(|each| each.len() == 3), "{crowd}");
+    let more = idle.iter().sum::<u64>().saturating_sub(before.iter().sum());
+    assert_eq!(crowd["bytes_per_client"], more / 30, "{crowd}");
+    came_back(&crowd["follower"], 30.0);
+    came_back(&crowd["leader"], 30.0);
+    assert_ne!(crowd["follower"]["seat"], crowd["leader"]["seat"], "{crowd}");
+    let words = ["connections", "--clients", "3", "--servers", "2"];
+    let (code, out, err) = bench(&words);
+    assert_eq!((code, out.as_str()), (Some(64), ""), "two servers are none when one is killed");
+    assert!(err.contains("--servers"), "{err}");
+}
+
 #[test]
 fn between_clusters_too() {
     let words = ["links", "--clusters", "2", "--servers", "1", "--messages", "40"];

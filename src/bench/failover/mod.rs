@@ -58,18 +58,17 @@ pub async fn run(plan: &Plan, hands: &mut dyn Hands) -> anyhow::Result<FailoverR
     let (stop, per_second) = (CancellationToken::new(), plan.per_second);
     let stopped = stop.clone();
     let sending = tokio::spawn(async move {
-        let sent = sender.run_until(per_second, &stopped).await?;
-        anyhow::Ok((sent, sender))
+        let waits = sender.flow(per_second, stopped.cancelled()).await?;
+        anyhow::Ok((sender.sent(), waits, sender))
     });
     let rounds = rounds::run(plan, hands, &watch).await;
     stop.cancel();
     // A sender that failed says more than rounds that waited for it.
-    let (sent, sender) = sending.await?.context("the sender")?;
+    let (sent, waits, sender) = sending.await?.context("the sender")?;
     let rounds = rounds?;
     total.send_replace(Some(sent));
     let (received, person) = receiving.await??;
     let nodes = statuses_of(&plan.finding.servers, plan.finding.security).await;
-    let waits = sender.waits().clone();
     leave([sender.client, person.client]).await;
     Ok(FailoverReport::of(plan, &Measured { rounds, sent, received, waits, nodes }))
 }

@@ -78,6 +78,9 @@ pub enum JobArgs {
         #[arg(long, value_name = "N", default_value_t = 100, value_parser = value_parser!(u32).range(1..=1000))]
         devices: u32,
     },
+    /// Many idle clients, and what becomes of them when a server is killed, and then another one;
+    /// half as many open files again as there are clients are needed (`ulimit -n`)
+    Connections(ConnectionsArgs),
     /// Several linked clusters: one sender, and a receiver in each of the others
     Links {
         /// Clusters that it starts itself
@@ -181,6 +184,26 @@ pub struct HistoryArgs {
     pub json: bool,
 }
 
+/// `rustchat bench connections`.
+#[derive(Clone, Debug, Args)]
+pub struct ConnectionsArgs {
+    /// Clients, each with a connection
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = value_parser!(u32).range(1..=20_000))]
+    pub clients: u32,
+    /// Seconds that they are idle before memory is measured
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = value_parser!(u64).range(1..=86_400))]
+    pub idle: u64,
+    /// Servers that it starts itself
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = value_parser!(u32).range(3..=9))]
+    pub servers: u32,
+    /// Use no TLS
+    #[arg(long)]
+    pub insecure_plain: bool,
+    /// What is wanted.
+    #[command(flatten)]
+    pub bounds: CrowdBoundArgs,
+}
+
 /// On which servers.
 #[derive(Clone, Debug, Args)]
 pub struct PlaceArgs {
@@ -227,6 +250,21 @@ pub struct BoundArgs {
     /// milliseconds
     #[arg(long, value_name = "MS", value_parser = bound)]
     pub max_p99: Option<f64>,
+    /// One JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What is enough with many clients, and how it is told.
+#[derive(Clone, Debug, Args)]
+pub struct CrowdBoundArgs {
+    /// Exit with 1 if the servers together needed more memory for each idle client than so many
+    /// bytes
+    #[arg(long, value_name = "BYTES", value_parser = value_parser!(u64).range(1..))]
+    pub max_client_bytes: Option<u64>,
+    /// Exit with 1 if clients of a killed server were without one for more than so many seconds
+    #[arg(long, value_name = "SECONDS", value_parser = bound)]
+    pub max_resume: Option<f64>,
     /// One JSON object
     #[arg(long)]
     pub json: bool,

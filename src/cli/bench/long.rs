@@ -1,12 +1,14 @@
 //! Jobs that do something to servers of their own: they are killed, or filled. It must not measure
 //! anything itself.
 
-use super::args::{FailoverArgs, HistoryArgs};
+use super::args::{ConnectionsArgs, FailoverArgs, HistoryArgs};
+use super::files;
 use super::own::Cluster;
 use super::{progress, show};
-use crate::bench::{failover, history};
+use crate::bench::{connections, failover, history};
 use crate::cli::outcome::End;
 use anyhow::Context;
+use std::time::Duration;
 
 /// `rustchat bench failover`.
 pub async fn failover(args: &FailoverArgs) -> anyhow::Result<End> {
@@ -55,4 +57,26 @@ pub async fn history(args: &HistoryArgs) -> anyhow::Result<End> {
     cluster.end().await?;
     let report = report?;
     show(args.json, &report, &report.text(), report.verdict.as_ref())
+}
+
+/// `rustchat bench connections`.
+pub async fn connections(args: &ConnectionsArgs) -> anyhow::Result<End> {
+    files::allow(args.clients)?;
+    let mut cluster = Cluster::own(args.servers, args.insecure_plain).await?;
+    let bounds = &args.bounds;
+    let plan = connections::Plan {
+        clients: args.clients,
+        idle: Duration::from_secs(args.idle),
+        finding: cluster.finding.clone(),
+        progress: progress(bounds.json),
+        bounds: connections::Bounds {
+            max_client_bytes: bounds.max_client_bytes,
+            max_resume_s: bounds.max_resume,
+        },
+    };
+    let servers = cluster.servers.as_mut().context("there are no own servers")?;
+    let report = connections::run(&plan, servers).await;
+    cluster.end().await?;
+    let report = report?;
+    show(bounds.json, &report, &report.text(), report.verdict.as_ref())
 }

@@ -2,6 +2,7 @@
 //! its report and verdict. It must not measure anything itself.
 
 pub mod args;
+mod files;
 mod hands;
 mod long;
 mod own;
@@ -60,6 +61,7 @@ async fn measure(job: &JobArgs) -> anyhow::Result<End> {
             let plan = plan(Job::Fanout { devices: *devices }, FANOUT, load, window.window)?;
             messages(place, load, plan).await
         }
+        JobArgs::Connections(args) => long::connections(args).await,
         JobArgs::Links { clusters, servers, load, window } => {
             let plan = plan(Job::Stream, LINKS, load, window.window)?;
             links(*clusters, *servers, &plan, &load.bounds).await
