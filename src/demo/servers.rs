@@ -18,8 +18,6 @@ pub const CLUSTER: &str = "demo";
 const STOP_TIME: Duration = Duration::from_secs(4);
 /// Between two looks whether a server has stopped.
 const STOP_LOOK: Duration = Duration::from_millis(20);
-/// The file that describes the cluster, in the servers' directory.
-const NODES: &str = "nodes.conf";
 
 /// The servers and their directory; both go when this is dropped.
 pub struct Servers {
