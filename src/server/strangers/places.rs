@@ -1,8 +1,8 @@
 //! Who has a place before the login, and whose place a newcomer takes when there is none
 //! left. Sans-IO. It remembers nobody who is gone, and must not know sockets or time itself.
 //!
-//! Places are shared fairly between origins: who holds more gives to who holds less. Among
-//! equals only those give way that have had their chance. Only a connection whose client owes
+//! Places are shared fairly between origins: who holds more than twice as many gives to who holds
+//! less. Others give way only where they have had their chance. Only a connection whose client owes
 //! the next word gives way: work of the server is never thrown away.
 
 use crate::limits;
@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// A connection keeps its place for this long against others of its own origin, and of origins
-/// that hold as many.
+/// that hold at least half as many.
 pub const CHANCE: Duration = Duration::from_secs(1);
 
 /// The number of a place, rising with each newcomer.
@@ -127,8 +127,10 @@ impl<T> Places<T> {
     ) -> Option<Ticket> {
         let mut waiting = self.held.get(&origin)?.iter().filter(|(_, place)| place.owes);
         let (ticket, place) = waiting.next()?;
-        // With the newcomer its origin still holds less.
-        let richer = own + 1 < holds;
+        // With the newcomer its origin still holds less than half. Were less enough, origins that
+        // come with many at once, as after the loss of a server, would throw out each other's
+        // handshakes that are nearly done, and hardly any would end.
+        let richer = 2 * (own + 1) < holds;
         let had_its_chance = now.saturating_duration_since(place.since) > CHANCE;
         (richer || had_its_chance).then_some(*ticket)
     }
