@@ -22,8 +22,10 @@ use tokio_util::sync::CancellationToken;
 
 /// The stream is measured so often; the median counts.
 const STREAMS: u32 = 5;
-/// What the servers put off is done after this time at the latest.
-const SETTLE: Duration = Duration::from_secs(300);
+/// What the servers put off is done after this time at the latest, and so much more for every
+/// million messages: on a busy machine they may never look idle.
+const SETTLE: Duration = Duration::from_secs(5);
+const SETTLE_MILLION: Duration = Duration::from_secs(30);
 /// Between two looks at the servers' memory.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -68,7 +70,8 @@ pub async fn run(plan: &Plan, hands: &mut dyn Hands) -> anyhow::Result<HistoryRe
     looking.await?;
     let Loaded { readers, conversations, long } = loaded?;
     progress::say(plan.progress, "everything is stored; the servers come to rest");
-    let settle_s = settled(&plan.finding, SETTLE).await.as_secs_f64();
+    let most = SETTLE + SETTLE_MILLION.mul_f64(plan.stored as f64 / 1e6);
+    let settle_s = settled(&plan.finding, most).await.as_secs_f64();
     let loaded = resident(servers, security).await;
     let full_per_s = stream(plan).await?;
     let pages = pages::run(plan, &readers).await?;
