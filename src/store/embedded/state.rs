@@ -31,10 +31,10 @@ const HISTORY_MEMTABLE: u64 = 8 << 20;
 const CACHE: u64 = 8 << 20;
 /// The smallest that `fjall` takes.
 const JOURNAL: u64 = 64 << 20;
-/// One thread flushes and compacts. With more of them `fjall` 3.1 keeps the first one for flushes,
-/// and it hands compactions back to the queue, over and over, while the others are busy: a tenth
-/// of a loaded server's time.
-const WORKERS: usize = 1;
+/// `fjall` 3.1 keeps the first one for flushes: it hands compactions back to the queue, over and
+/// over, for as long as all others are busy. With two of them that took a tenth of a loaded
+/// server's time. One alone could wait for ever: it sends to its own queue, which commits may fill.
+const WORKERS: usize = 3;
 /// Open files at most.
 const FILES: usize = 128;
 
