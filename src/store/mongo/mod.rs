@@ -412,7 +412,8 @@ impl Store for Mongo {
         self.flush.lease.holds()
     }
 
-    /// Ends the tasks; what is not flushed comes back from the log.
+    /// Ends the tasks; what is not flushed comes back from the log. Documents for people follow what
+    /// is flushed: they are waited for, as long as one attempt may take.
     async fn close(&self) -> Result<(), StoreError> {
         if self.closed.is_cancelled() {
             return Ok(());
@@ -426,6 +427,9 @@ impl Store for Mongo {
         };
         self.closed.cancel();
         self.tasks.close();
+        if tokio::time::timeout(crate::limits::STORE_ATTEMPT, self.tasks.wait()).await.is_err() {
+            tracing::debug!("closed while the database still takes documents");
+        }
         released
     }
 }
