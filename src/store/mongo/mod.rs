@@ -427,7 +427,9 @@ impl Store for Mongo {
         };
         self.closed.cancel();
         self.tasks.close();
-        if tokio::time::timeout(crate::limits::STORE_ATTEMPT, self.tasks.wait()).await.is_err() {
+        // Held until the documents of the last flush are written.
+        let writing = self.flush.names.lock();
+        if tokio::time::timeout(crate::limits::STORE_ATTEMPT, writing).await.is_err() {
             tracing::debug!("closed while the database still takes documents");
         }
         released
