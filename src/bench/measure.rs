@@ -89,11 +89,6 @@ pub async fn statuses_of(servers: &[String], security: Security) -> Vec<Status> 
 /// Each node's own statement, by seat; the list of nodes is what `server` knows.
 pub(super) async fn statuses(server: &str, security: Security) -> Vec<Status> {
     let Ok(one) = status(server, STATUS_TIME, security).await else { return Vec::new() };
-    let mut all = Vec::new();
-    for node in &one.servers {
-        if let Ok(s) = status(&node.for_clients(), STATUS_TIME, security).await {
-            all.push(s);
-        }
-    }
-    all
+    let servers: Vec<_> = one.servers.iter().map(|node| node.for_clients()).collect();
+    statuses_of(&servers, security).await
 }

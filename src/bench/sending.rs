@@ -1,7 +1,7 @@
 //! One sender: what it sends and when, and how long each message waited for its acknowledgement.
 //! It must not know who receives.
 
-use super::body::{now_ns, stamped};
+use super::body::{now_ns, prepare, stamped};
 use super::due::Schedule;
 use super::failover::Watch;
 use super::people::{DEADLINE, Person};
@@ -61,6 +61,7 @@ impl Sender {
             delivered: BTreeMap::new(),
             watch: None,
         };
+        prepare();
         let Person { client, events, .. } = person;
         Ok(Self { client, events, to, burst: 1, size, sent: 0, ledger })
     }

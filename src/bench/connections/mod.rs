@@ -10,9 +10,9 @@ mod trickle;
 pub use report::{Acks, Bounds, ConnectionsReport, Kill};
 
 use super::hands::Hands;
+use super::measure::statuses_of;
 use super::people::DEADLINE;
 use crate::client::Finding;
-use crate::client::status::status;
 use crate::wire::message::Status;
 use anyhow::{Context, bail};
 use crowd::{Crowd, rest};
@@ -26,8 +26,6 @@ use trickle::Trickle;
 const LOOK: Duration = Duration::from_millis(200);
 /// So many looks tell how much memory they need.
 const LOOKS: u32 = 10;
-/// A server that is asked answers within this time.
-const ANSWER: Duration = Duration::from_secs(2);
 /// Messages flow for so long before a server is killed, and at least for so long afterwards.
 const QUIET: Duration = Duration::from_secs(10);
 const MEANWHILE: Duration = Duration::from_secs(1);
@@ -177,17 +175,15 @@ fn leader(nodes: &[Status]) -> Option<u32> {
 async fn settled(plan: &Plan, down: Option<u32>) -> anyhow::Result<Vec<Status>> {
     let begin = Instant::now();
     let mut look = interval(LOOK);
+    let up = (1..).zip(&plan.finding.servers).filter(|(seat, _)| Some(*seat) != down);
+    let servers: Vec<_> = up.map(|(_, server)| server.clone()).collect();
     while begin.elapsed() < DEADLINE {
         look.tick().await;
-        let mut nodes = Vec::new();
-        let servers = (1..).zip(&plan.finding.servers).filter(|(seat, _)| Some(*seat) != down);
-        for (_, server) in servers.clone() {
-            nodes.extend(status(server, ANSWER, plan.finding.security).await.ok());
-        }
+        let nodes = statuses_of(&servers, plan.finding.security).await;
         let commit = nodes.iter().map(|node| node.commit).max();
         let even = nodes.iter().all(|node| Some(node.applied) >= commit);
         let led = leader(&nodes).is_some_and(|leader| Some(leader) != down);
-        if nodes.len() == servers.count() && even && led {
+        if nodes.len() == servers.len() && even && led {
             return Ok(nodes);
         }
     }
