@@ -110,3 +110,22 @@ pub fn ns_to_ms(ns: u64) -> f64 {
 fn per_second(count: u64, seconds: f64) -> f64 {
     if seconds > 0.0 { count as f64 / seconds } else { 0.0 }
 }
+
+/// Bytes.
+pub const MIB: u64 = 1024 * 1024;
+
+/// Bytes of several servers, in MiB.
+pub fn mib(bytes: &[u64]) -> String {
+    let each: Vec<_> = bytes.iter().map(|bytes| (bytes / MIB).to_string()).collect();
+    each.join(", ")
+}
+
+/// How connections were secured, in a word.
+pub const fn secured(tls: bool) -> &'static str {
+    if tls { "TLS" } else { "no TLS" }
+}
+
+/// The smallest value that so many of a hundred do not exceed; `sorted` is in order.
+pub fn nearest_rank<T>(sorted: &[T], percent: usize) -> Option<&T> {
+    sorted.get((sorted.len() * percent).div_ceil(100).max(1) - 1)
+}

@@ -57,6 +57,12 @@ pub async fn leader(finding: &Finding) -> anyhow::Result<u32> {
     bail!("nobody leads after {PATIENCE:?}")
 }
 
+/// The next server but this one, in turn.
+pub fn another(finding: &Finding, than: u32) -> anyhow::Result<u32> {
+    let servers = u32::try_from(finding.servers.len())?;
+    Ok(than % servers.max(1) + 1)
+}
+
 /// Waits until a server that was started again is a ready follower, and has applied what was
 /// committed when it came up; how long that took.
 pub async fn caught_up(finding: &Finding, seat: u32) -> anyhow::Result<Duration> {

@@ -1,6 +1,6 @@
 //! The result between clusters: one JSON object, or some lines for people.
 
-use super::figures::Figures;
+use super::figures::{Figures, MIB};
 use super::verdict::Verdict;
 use serde::Serialize;
 
@@ -24,7 +24,6 @@ impl LinksReport {
     /// For people.
     #[must_use]
     pub fn text(&self) -> String {
-        const MIB: u64 = 1024 * 1024;
         format!(
             "links: {} messages of {} bytes to one user in each of {} other clusters, {} servers \
              in all\n{}\n\

@@ -1,6 +1,6 @@
 //! The result: one JSON object with the same fields as the peer's, or some lines for people.
 
-use super::figures::{Counted, Figures, ms_at, ns_to_ms};
+use super::figures::{Counted, Figures, ms_at, ns_to_ms, secured};
 use super::sending::Pace;
 use super::verdict::Verdict;
 use super::{Job, Plan};
@@ -135,7 +135,7 @@ impl Report {
             self.shape(),
             self.servers,
             self.store,
-            if figures.tls { "TLS" } else { "no TLS" },
+            secured(figures.tls),
             figures.lines(begin),
             self.ack_p50_ms,
             self.ack_p99_ms,

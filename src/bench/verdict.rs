@@ -31,10 +31,21 @@ impl Bounds {
         if let Some(least) = self.min_rate.filter(|least| deliveries_per_s < *least) {
             why.push(format!("{deliveries_per_s:.0} received a second, at least {least} wanted"));
         }
-        if let Some(most) = self.max_p99_ms.filter(|most| p99_ms > *most) {
-            why.push(format!("p99 is {p99_ms:.2} ms, at most {most} ms wanted"));
-        }
-        Some(Verdict { passed: why.is_empty(), why })
+        why.extend(above("p99", p99_ms, self.max_p99_ms, "ms"));
+        Some(why.into())
+    }
+}
+
+/// What is wrong where `is` is more than is wanted, if anything is.
+pub fn above(what: &str, is: f64, most: Option<f64>, unit: &str) -> Option<String> {
+    let most = most.filter(|most| is > *most)?;
+    Some(format!("{what} is {is:.2} {unit}, at most {most} {unit} wanted"))
+}
+
+/// Of everything that is wrong.
+impl From<Vec<String>> for Verdict {
+    fn from(why: Vec<String>) -> Self {
+        Self { passed: why.is_empty(), why }
     }
 }
 

@@ -57,20 +57,12 @@ impl Servers {
     /// # Errors
     /// The directory, the ports or the processes cannot be had.
     pub fn start(count: u32, keep: bool) -> anyhow::Result<Self> {
-        Self::start_on(&vec![StoreUrl::Embedded; count as usize], keep, false)
+        let layout = Layout { cluster: CLUSTER.to_owned(), ..Layout::default() };
+        Self::start_as(&layout, &vec![StoreUrl::Embedded; count as usize], keep)
     }
 
-    /// Starts one for each store, in a new directory, which is kept at the end if `keep`; with
-    /// keys of their own, unless `plain`.
-    ///
-    /// # Errors
-    /// The directory, the ports or the processes cannot be had.
-    pub fn start_on(stores: &[StoreUrl], keep: bool, plain: bool) -> anyhow::Result<Self> {
-        let cluster = CLUSTER.to_owned();
-        Self::start_as(&Layout { cluster, plain, ..Layout::default() }, stores, keep)
-    }
-
-    /// Starts one for each store, as the layout says; see [`Servers::start_on`].
+    /// Starts one for each store, as the layout says, in a new directory, which is kept at the end
+    /// if `keep`; with keys of their own, unless they are plain.
     ///
     /// # Errors
     /// The directory, the ports or the processes cannot be had.

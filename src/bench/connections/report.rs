@@ -1,6 +1,6 @@
 //! The result: one JSON object, or some lines for people; and whether it is enough.
 
-use crate::bench::figures::{ms_at, ns_to_ms};
+use crate::bench::figures::{mib, ms_at, nearest_rank, ns_to_ms, secured};
 use crate::bench::verdict::Verdict;
 use hdrhistogram::Histogram;
 use serde::Serialize;
@@ -101,7 +101,7 @@ impl Bounds {
                 ));
             }
         }
-        Some(Verdict { passed: why.is_empty(), why })
+        Some(why.into())
     }
 }
 
@@ -119,8 +119,7 @@ impl Acks {
 
 /// In seconds, the time within which this part of all was over; `times` is in order.
 pub fn within(times: &[Duration], hundredths: usize) -> f64 {
-    let at = (times.len() * hundredths).div_ceil(100).saturating_sub(1);
-    times.get(at).map_or(0.0, Duration::as_secs_f64)
+    nearest_rank(times, hundredths).map_or(0.0, Duration::as_secs_f64)
 }
 
 /// What all servers have more afterwards than before, for each client; both are in bytes.
@@ -139,7 +138,7 @@ impl ConnectionsReport {
              without a word: {} bytes for each client\n{}\n{}",
             self.clients,
             self.servers,
-            if self.tls { "TLS" } else { "no TLS" },
+            secured(self.tls),
             self.connect_s,
             mib(&self.resident_before),
             mib(&self.resident_connected),
@@ -172,11 +171,6 @@ impl Kill {
             meanwhile.ack_max_ms,
         )
     }
-}
-
-fn mib(bytes: &[u64]) -> String {
-    let each: Vec<_> = bytes.iter().map(|bytes| (bytes >> 20).to_string()).collect();
-    each.join(", ")
 }
 
 #[cfg(test)]

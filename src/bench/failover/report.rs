@@ -4,8 +4,8 @@ use super::Plan;
 use super::count::Received;
 use super::rounds::{Done, Kill};
 use super::watch::Seen;
-use crate::bench::figures::{ms_at, ns_to_ms};
-use crate::bench::verdict::Verdict;
+use crate::bench::figures::{ms_at, nearest_rank, ns_to_ms, secured};
+use crate::bench::verdict::{Verdict, above};
 use crate::wire::message::Status;
 use hdrhistogram::Histogram;
 use serde::Serialize;
@@ -85,12 +85,10 @@ impl Times {
     pub fn of(rounds: &[Duration]) -> Option<Self> {
         let mut sorted = rounds.to_vec();
         sorted.sort_unstable();
-        // The smallest value that so many of a hundred do not exceed.
-        let at = |percent: usize| sorted.get((sorted.len() * percent).div_ceil(100).max(1) - 1);
         Some(Self {
             rounds: rounds.len(),
-            median_ms: ms(*at(50)?),
-            p90_ms: ms(*at(90)?),
+            median_ms: ms(*nearest_rank(&sorted, 50)?),
+            p90_ms: ms(*nearest_rank(&sorted, 90)?),
             longest_ms: ms(*sorted.last()?),
             each_ms: rounds.iter().map(|time| ms(*time)).collect(),
         })
@@ -166,7 +164,7 @@ impl FailoverReport {
             self.rate,
             self.servers,
             self.store,
-            if self.tls { "TLS" } else { "no TLS" },
+            secured(self.tls),
             self.deliveries,
             self.repeated,
             self.missing,
@@ -206,13 +204,9 @@ impl Bounds {
             ("the longest time after a kill", longest, self.max_longest_s, "s"),
             ("the longest pause of a hand-over", pause, self.max_pause_ms, "ms"),
         ] {
-            if let (Some(is), Some(most)) = (is, most)
-                && is > most
-            {
-                why.push(format!("{what} is {is:.2} {unit}, at most {most} {unit} wanted"));
-            }
+            why.extend(is.and_then(|is| above(what, is, most, unit)));
         }
-        Verdict { passed: why.is_empty(), why }
+        why.into()
     }
 }
 

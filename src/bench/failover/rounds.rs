@@ -3,7 +3,7 @@
 
 use super::Plan;
 use super::watch::{Seen, Watch};
-use crate::bench::hands::{Hands, caught_up, leader};
+use crate::bench::hands::{Hands, another, caught_up, leader};
 use crate::bench::people::DEADLINE;
 use crate::bench::progress::Progress;
 use anyhow::Context;
@@ -70,9 +70,9 @@ async fn kill(plan: &Plan, hands: &mut dyn Hands, watch: &Watch) -> anyhow::Resu
 
 async fn hand_over(plan: &Plan, hands: &mut dyn Hands, watch: &Watch) -> anyhow::Result<Seen> {
     let seat = calm(plan).await?;
-    let servers = u32::try_from(plan.finding.servers.len())?;
+    let heir = another(&plan.finding, seat)?;
     watch.begin();
-    hands.transfer(seat % servers.max(1) + 1).await?;
+    hands.transfer(heir).await?;
     over(watch).await
 }
 

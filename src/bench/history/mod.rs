@@ -7,7 +7,7 @@ mod report;
 
 pub use report::{Bounds, HistoryReport};
 
-use super::hands::{Hands, caught_up, leader, resident, settled};
+use super::hands::{Hands, another, caught_up, leader, resident, settled};
 use super::measure::statuses_of;
 use super::people::leave;
 use super::verdict::Bounds as StreamBounds;
@@ -78,7 +78,7 @@ pub async fn run(plan: &Plan, hands: &mut dyn Hands) -> anyhow::Result<HistoryRe
     let disk: Result<Vec<_>, _> =
         (1..).zip(servers).map(|(seat, _)| hands.disk_bytes(seat)).collect();
 
-    let seat = follower(&plan.finding).await?;
+    let seat = another(&plan.finding, leader(&plan.finding).await?)?;
     hands.kill(seat)?;
     hands.restart(seat)?;
     let restart_s = caught_up(&plan.finding, seat).await?.as_secs_f64();
@@ -107,12 +107,6 @@ pub async fn run(plan: &Plan, hands: &mut dyn Hands) -> anyhow::Result<HistoryRe
             nodes,
         },
     ))
-}
-
-/// A server that does not lead.
-async fn follower(finding: &Finding) -> anyhow::Result<u32> {
-    let servers = u32::try_from(finding.servers.len())?;
-    Ok(leader(finding).await? % servers.max(1) + 1)
 }
 
 /// Messages acknowledged a second in the stream, each time that it was measured.

@@ -1,13 +1,11 @@
 //! The result with a long history: one JSON object, or some lines for people.
 
 use super::Plan;
-use crate::bench::figures::{ms_at, ns_to_ms};
-use crate::bench::verdict::Verdict;
+use crate::bench::figures::{MIB, mib, ms_at, nearest_rank, ns_to_ms, secured};
+use crate::bench::verdict::{Verdict, above};
 use crate::wire::message::Status;
 use hdrhistogram::Histogram;
 use serde::Serialize;
-
-const MIB: u64 = 1024 * 1024;
 
 /// What must be reached.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -163,10 +161,6 @@ impl HistoryReport {
     /// For people.
     #[must_use]
     pub fn text(&self) -> String {
-        let mib = |bytes: &[u64]| {
-            let each: Vec<_> = bytes.iter().map(|bytes| (bytes / MIB).to_string()).collect();
-            each.join(", ")
-        };
         let Memory { idle, loading, loaded, restarted } = &self.resident_bytes;
         let text = format!(
             "history: {} messages of {} bytes in {} conversations, one with {} of them, through {} \
@@ -183,7 +177,7 @@ impl HistoryReport {
             self.long,
             self.servers,
             self.store,
-            if self.tls { "TLS" } else { "no TLS" },
+            secured(self.tls),
             self.load_s,
             self.settle_s,
             mib(&self.disk_bytes),
@@ -208,7 +202,7 @@ impl HistoryReport {
 fn median(rates: &[f64]) -> f64 {
     let mut sorted = rates.to_vec();
     sorted.sort_by(f64::total_cmp);
-    sorted.get(sorted.len() / 2).copied().unwrap_or_default()
+    nearest_rank(&sorted, 50).copied().unwrap_or_default()
 }
 
 impl Bounds {
@@ -224,15 +218,13 @@ impl Bounds {
             ("a new start", report.restart_s, self.max_restart_s, "s"),
             ("the memory of the largest server", most, self.max_resident_mib, "MiB"),
         ] {
-            if let Some(most) = most.filter(|most| is > *most) {
-                why.push(format!("{what} is {is:.2} {unit}, at most {most} {unit} wanted"));
-            }
+            why.extend(above(what, is, most, unit));
         }
         if let Some(least) = self.min_ratio.filter(|least| report.ratio < *least) {
             let ratio = report.ratio;
             why.push(format!("the stream has {ratio:.2} of its rate, at least {least} wanted"));
         }
-        Some(Verdict { passed: why.is_empty(), why })
+        Some(why.into())
     }
 }
 

@@ -17,45 +17,33 @@ pub struct BenchArgs {
 pub enum JobArgs {
     /// One sender, one receiver on another server, a window of messages in flight
     Stream {
-        /// Where.
+        /// What, and where.
         #[command(flatten)]
-        place: PlaceArgs,
-        /// What.
-        #[command(flatten)]
-        load: LoadArgs,
+        messages: MessagesArgs,
         /// In flight.
         #[command(flatten)]
         window: WindowArgs,
     },
     /// The same with one message in flight
     Latency {
-        /// Where.
+        /// What, and where.
         #[command(flatten)]
-        place: PlaceArgs,
-        /// What.
-        #[command(flatten)]
-        load: LoadArgs,
+        messages: MessagesArgs,
     },
     /// The same with --rate messages a second, each timed from when it was due
     Rate {
-        /// Where.
+        /// What, and where.
         #[command(flatten)]
-        place: PlaceArgs,
-        /// What.
-        #[command(flatten)]
-        load: LoadArgs,
+        messages: MessagesArgs,
         /// Messages a second
         #[arg(long, value_name = "N", default_value_t = 1000, value_parser = value_parser!(u32).range(1..=1_000_000))]
         rate: u32,
     },
     /// --pairs senders and as many receivers
     Pairs {
-        /// Where.
+        /// What, and where.
         #[command(flatten)]
-        place: PlaceArgs,
-        /// What.
-        #[command(flatten)]
-        load: LoadArgs,
+        messages: MessagesArgs,
         /// In flight.
         #[command(flatten)]
         window: WindowArgs,
@@ -65,12 +53,9 @@ pub enum JobArgs {
     },
     /// One sender, and a user with --devices devices that all receive; there are no rooms yet
     Fanout {
-        /// Where.
+        /// What, and where.
         #[command(flatten)]
-        place: PlaceArgs,
-        /// What.
-        #[command(flatten)]
-        load: LoadArgs,
+        messages: MessagesArgs,
         /// In flight.
         #[command(flatten)]
         window: WindowArgs,
@@ -106,12 +91,9 @@ pub enum JobArgs {
 /// `rustchat bench failover`.
 #[derive(Clone, Debug, Args)]
 pub struct FailoverArgs {
-    /// Servers that it starts itself
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = value_parser!(u32).range(3..=9))]
-    pub servers: u32,
-    /// Use no TLS
-    #[arg(long)]
-    pub insecure_plain: bool,
+    /// Where.
+    #[command(flatten)]
+    pub own: OwnArgs,
     /// Times that the leader is killed as by `kill -9`
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = value_parser!(u32).range(..=10_000))]
     pub rounds: u32,
@@ -143,12 +125,9 @@ pub struct FailoverArgs {
 /// `rustchat bench history`.
 #[derive(Clone, Debug, Args)]
 pub struct HistoryArgs {
-    /// Servers that it starts itself
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = value_parser!(u32).range(3..=9))]
-    pub servers: u32,
-    /// Use no TLS
-    #[arg(long)]
-    pub insecure_plain: bool,
+    /// Where.
+    #[command(flatten)]
+    pub own: OwnArgs,
     /// Messages that are stored; a tenth of them in one conversation
     #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = value_parser!(u64).range(100..))]
     pub stored: u64,
@@ -193,15 +172,34 @@ pub struct ConnectionsArgs {
     /// Seconds that they are idle before memory is measured
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = value_parser!(u64).range(1..=86_400))]
     pub idle: u64,
+    /// Where.
+    #[command(flatten)]
+    pub own: OwnArgs,
+    /// What is wanted.
+    #[command(flatten)]
+    pub bounds: CrowdBoundArgs,
+}
+
+/// Messages through one cluster.
+#[derive(Clone, Debug, Args)]
+pub struct MessagesArgs {
+    /// Where.
+    #[command(flatten)]
+    pub place: PlaceArgs,
+    /// What.
+    #[command(flatten)]
+    pub load: LoadArgs,
+}
+
+/// On own servers, to which something is done.
+#[derive(Clone, Debug, Args)]
+pub struct OwnArgs {
     /// Servers that it starts itself
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = value_parser!(u32).range(3..=9))]
     pub servers: u32,
     /// Use no TLS
     #[arg(long)]
     pub insecure_plain: bool,
-    /// What is wanted.
-    #[command(flatten)]
-    pub bounds: CrowdBoundArgs,
 }
 
 /// On which servers.

@@ -3,22 +3,21 @@
 
 use super::args::{ConnectionsArgs, FailoverArgs, HistoryArgs};
 use super::files;
-use super::own::Cluster;
+use super::own::own;
 use super::{progress, show};
 use crate::bench::{connections, failover, history};
 use crate::cli::outcome::End;
-use anyhow::Context;
 use std::time::Duration;
 
 /// `rustchat bench failover`.
 pub async fn failover(args: &FailoverArgs) -> anyhow::Result<End> {
-    let mut cluster = Cluster::own(args.servers, args.insecure_plain).await?;
+    let (mut servers, finding) = own(&args.own).await?;
     let plan = failover::Plan {
         kills: args.rounds,
         planned: args.planned,
         per_second: args.rate,
         size: usize::try_from(args.size)?,
-        finding: cluster.finding.clone(),
+        finding,
         progress: progress(args.json),
         bounds: failover::Bounds {
             max_median_s: args.max_median,
@@ -26,16 +25,13 @@ pub async fn failover(args: &FailoverArgs) -> anyhow::Result<End> {
             max_pause_ms: args.max_pause,
         },
     };
-    let servers = cluster.servers.as_mut().context("there are no own servers")?;
-    let report = failover::run(&plan, servers).await;
-    cluster.end().await?;
-    let report = report?;
+    let report = failover::run(&plan, &mut servers).await?;
     show(args.json, &report, &report.text(), Some(&report.verdict))
 }
 
 /// `rustchat bench history`.
 pub async fn history(args: &HistoryArgs) -> anyhow::Result<End> {
-    let mut cluster = Cluster::own(args.servers, args.insecure_plain).await?;
+    let (mut servers, finding) = own(&args.own).await?;
     let plan = history::Plan {
         stored: args.stored,
         users: args.users,
@@ -43,7 +39,7 @@ pub async fn history(args: &HistoryArgs) -> anyhow::Result<End> {
         pages: args.pages,
         size: usize::try_from(args.size)?,
         window: args.window.window,
-        finding: cluster.finding.clone(),
+        finding,
         progress: progress(args.json),
         bounds: history::Bounds {
             max_page_p99_ms: args.max_page_p99,
@@ -52,31 +48,25 @@ pub async fn history(args: &HistoryArgs) -> anyhow::Result<End> {
             min_ratio: args.min_ratio,
         },
     };
-    let servers = cluster.servers.as_mut().context("there are no own servers")?;
-    let report = history::run(&plan, servers).await;
-    cluster.end().await?;
-    let report = report?;
+    let report = history::run(&plan, &mut servers).await?;
     show(args.json, &report, &report.text(), report.verdict.as_ref())
 }
 
 /// `rustchat bench connections`.
 pub async fn connections(args: &ConnectionsArgs) -> anyhow::Result<End> {
     files::allow(args.clients)?;
-    let mut cluster = Cluster::own(args.servers, args.insecure_plain).await?;
+    let (mut servers, finding) = own(&args.own).await?;
     let bounds = &args.bounds;
     let plan = connections::Plan {
         clients: args.clients,
         idle: Duration::from_secs(args.idle),
-        finding: cluster.finding.clone(),
+        finding,
         progress: progress(bounds.json),
         bounds: connections::Bounds {
             max_client_bytes: bounds.max_client_bytes,
             max_resume_s: bounds.max_resume,
         },
     };
-    let servers = cluster.servers.as_mut().context("there are no own servers")?;
-    let report = connections::run(&plan, servers).await;
-    cluster.end().await?;
-    let report = report?;
+    let report = connections::run(&plan, &mut servers).await?;
     show(bounds.json, &report, &report.text(), report.verdict.as_ref())
 }

@@ -15,8 +15,7 @@ use crate::client::Finding;
 use crate::client::security::Security;
 use crate::config::StoreUrl;
 use crate::demo::servers::{Layout, Servers};
-use anyhow::Context;
-use args::{BenchArgs, BoundArgs, JobArgs, LoadArgs, PlaceArgs};
+use args::{BenchArgs, BoundArgs, JobArgs, LoadArgs, MessagesArgs};
 use own::Cluster;
 use serde::Serialize;
 use std::io::{IsTerminal, Write};
@@ -42,24 +41,18 @@ pub async fn run(args: &BenchArgs) -> Outcome {
 
 async fn measure(job: &JobArgs) -> anyhow::Result<End> {
     match job {
-        JobArgs::Stream { place, load, window } => {
-            let plan = plan(Job::Stream, STREAM, load, window.window)?;
-            messages(place, load, plan).await
+        JobArgs::Stream { messages, window } => {
+            through(messages, Job::Stream, STREAM, window.window).await
         }
-        JobArgs::Latency { place, load } => {
-            messages(place, load, plan(Job::Latency, STREAM, load, NO_WINDOW)?).await
+        JobArgs::Latency { messages } => through(messages, Job::Latency, STREAM, NO_WINDOW).await,
+        JobArgs::Rate { messages, rate } => {
+            through(messages, Job::Rate { per_second: *rate }, RATE, NO_WINDOW).await
         }
-        JobArgs::Rate { place, load, rate } => {
-            let job = Job::Rate { per_second: *rate };
-            messages(place, load, plan(job, RATE, load, NO_WINDOW)?).await
+        JobArgs::Pairs { messages, window, pairs } => {
+            through(messages, Job::Pairs { pairs: *pairs }, STREAM, window.window).await
         }
-        JobArgs::Pairs { place, load, window, pairs } => {
-            let plan = plan(Job::Pairs { pairs: *pairs }, STREAM, load, window.window)?;
-            messages(place, load, plan).await
-        }
-        JobArgs::Fanout { place, load, window, devices } => {
-            let plan = plan(Job::Fanout { devices: *devices }, FANOUT, load, window.window)?;
-            messages(place, load, plan).await
+        JobArgs::Fanout { messages, window, devices } => {
+            through(messages, Job::Fanout { devices: *devices }, FANOUT, window.window).await
         }
         JobArgs::Connections(args) => long::connections(args).await,
         JobArgs::Links { clusters, servers, load, window } => {
@@ -71,8 +64,10 @@ async fn measure(job: &JobArgs) -> anyhow::Result<End> {
     }
 }
 
-/// A job in which messages go through one cluster.
-async fn messages(place: &PlaceArgs, load: &LoadArgs, plan: Plan) -> anyhow::Result<End> {
+/// A job in which messages go through one cluster; `count` where their number is not given.
+async fn through(args: &MessagesArgs, job: Job, count: u64, window: u64) -> anyhow::Result<End> {
+    let MessagesArgs { place, load } = args;
+    let plan = plan(job, count, load, window)?;
     // Held until the end: dropping it stops the servers and removes their data.
     let cluster = Cluster::of(place).await?;
     let finding = cluster.finding.clone();
@@ -137,15 +132,12 @@ async fn links(clusters: u32, servers: u32, plan: &Plan, args: &BoundArgs) -> an
             trust_new_links: true,
             admin: false,
         };
-        let servers = Servers::start_as(&layout, &stores, false).context("starting the servers")?;
-        let addresses = servers.addresses.clone();
-        let security = Security { trust_new: true, ..Security::default() }.expecting(servers.key);
-        let finding = Finding { servers: addresses, security, ..Finding::default() };
+        let (servers, finding) = own::start(&layout, &stores, Security::default())?;
         linked.push(bench::links::Cluster { name: layout.cluster, finding });
         own.push(servers);
     }
     for cluster in &linked {
-        own::wait_for_leader(&cluster.finding.servers, cluster.finding.security).await?;
+        own::wait_for_leader(&cluster.finding).await?;
     }
     let report = bench::links::run(plan, &linked).await?;
     drop(own);

@@ -1,7 +1,7 @@
 //! The servers that a benchmark runs on: those that are named, or its own, which end with it and
 //! leave nothing behind. It must not know what is measured.
 
-use super::args::PlaceArgs;
+use super::args::{OwnArgs, PlaceArgs};
 use crate::client::Finding;
 use crate::client::security::Security;
 use crate::client::status::status;
@@ -31,37 +31,23 @@ impl Cluster {
     /// # Errors
     /// The servers cannot be started, or have no leader in time.
     pub async fn of(args: &PlaceArgs) -> anyhow::Result<Self> {
-        let mut security = Security { trust_new: true, ..args.trust.security() };
-        let (stores, own, servers) = match &args.server {
-            Some(server) => (Vec::new(), None, vec![server.clone()]),
+        let security = args.trust.security();
+        let cluster = match &args.server {
+            Some(server) => {
+                let security = Security { trust_new: true, ..security };
+                let servers = vec![server.clone()];
+                let finding = Finding { servers, security, ..Finding::default() };
+                Self { finding, servers: None, stores: Vec::new() }
+            }
             None => {
                 let stores = stores(&args.store, args.servers)?;
-                let own = Servers::start_on(&stores, false, args.trust.insecure_plain)
-                    .context("starting the servers")?;
-                let addresses = own.addresses.clone();
-                security = security.expecting(own.key);
-                (stores, Some(own), addresses)
+                let layout = Layout { plain: security.plain, ..demo() };
+                let (servers, finding) = start(&layout, &stores, security)?;
+                Self { finding, servers: Some(servers), stores }
             }
         };
-        wait_for_leader(&servers, security).await?;
-        let finding = Finding { servers, security, ..Finding::default() };
-        Ok(Self { finding, servers: own, stores })
-    }
-
-    /// Starts one that takes orders.
-    ///
-    /// # Errors
-    /// As [`Cluster::of`].
-    pub async fn own(servers: u32, plain: bool) -> anyhow::Result<Self> {
-        let layout =
-            Layout { cluster: CLUSTER.to_owned(), plain, admin: true, ..Layout::default() };
-        let stores = vec![StoreUrl::Embedded; servers as usize];
-        let own = Servers::start_as(&layout, &stores, false).context("starting the servers")?;
-        let security = Security { plain, trust_new: true, expected: None }.expecting(own.key);
-        let servers = own.addresses.clone();
-        wait_for_leader(&servers, security).await?;
-        let finding = Finding { servers, security, ..Finding::default() };
-        Ok(Self { finding, servers: Some(own), stores })
+        wait_for_leader(&cluster.finding).await?;
+        Ok(cluster)
     }
 
     /// Stops its own servers and removes what they stored.
@@ -75,6 +61,39 @@ impl Cluster {
         }
         Ok(())
     }
+}
+
+fn demo() -> Layout {
+    Layout { cluster: CLUSTER.to_owned(), ..Layout::default() }
+}
+
+/// Servers with the embedded store that take orders, and where they are. Dropping them stops them
+/// and removes what they stored.
+///
+/// # Errors
+/// They cannot be started, or have no leader in time.
+pub async fn own(args: &OwnArgs) -> anyhow::Result<(Servers, Finding)> {
+    let plain = args.insecure_plain;
+    let layout = Layout { plain, admin: true, ..demo() };
+    let stores = vec![StoreUrl::Embedded; args.servers as usize];
+    let (servers, finding) = start(&layout, &stores, Security { plain, ..Security::default() })?;
+    wait_for_leader(&finding).await?;
+    Ok((servers, finding))
+}
+
+/// Starts servers, which may have no leader yet, and says where they are.
+///
+/// # Errors
+/// They cannot be started.
+pub fn start(
+    layout: &Layout,
+    stores: &[StoreUrl],
+    security: Security,
+) -> anyhow::Result<(Servers, Finding)> {
+    let own = Servers::start_as(layout, stores, false).context("starting the servers")?;
+    let security = Security { trust_new: true, ..security }.expecting(own.key);
+    let finding = Finding { servers: own.addresses.clone(), security, ..Finding::default() };
+    Ok((own, finding))
 }
 
 /// The store of each server: on a MongoDB server a database of its own.
@@ -102,13 +121,14 @@ async fn remove(stores: &[StoreUrl]) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// Nobody leads in time.
-pub async fn wait_for_leader(servers: &[String], security: Security) -> anyhow::Result<()> {
+pub async fn wait_for_leader(finding: &Finding) -> anyhow::Result<()> {
+    let Finding { servers, security, .. } = finding;
     let start = Instant::now();
     let mut ask = tokio::time::interval(ASK);
     while start.elapsed() < LEADER_TIME {
         ask.tick().await;
         for server in servers {
-            let node = status(server, ASK * 5, security).await;
+            let node = status(server, ASK * 5, *security).await;
             if node.is_ok_and(|node| node.leader.is_some()) {
                 return Ok(());
             }
