@@ -33,6 +33,9 @@ pub const OUT_PIECE: usize = 16 * 1024;
 pub const ENTRY_MESSAGES: usize = 512;
 /// Bytes of commands in one entry of the log, unless one command alone is larger.
 pub const ENTRY_BYTES: usize = 256 * 1024;
+/// An entry of fewer messages waits for those before it, and so takes what comes meanwhile: what an
+/// entry costs by itself, syncs and wake-ups on every server, outweighs that of so many messages.
+pub const ENTRY_WORTH: usize = 64;
 /// Entries proposed and not yet committed.
 pub const ENTRIES_IN_FLIGHT: usize = 16;
 /// Entries applied in one write of the state.
@@ -137,6 +140,14 @@ pub const LOG_ENTRY_COST: u64 = 3_000;
 pub const LOG_FILE_BYTES: usize = 8 * 1024 * 1024;
 /// Log bytes since the last snapshot that bring the next one.
 pub const SNAPSHOT_LOG_BYTES: u64 = 64 * 1024 * 1024;
+
+/// What the embedded store has committed is written to its tables this long after the last write:
+/// rows that every entry changes are then written once.
+pub const BEHIND_PAUSE: Duration = Duration::from_millis(20);
+/// Bytes of rows that are written without a pause.
+pub const BEHIND_STEP: usize = 1024 * 1024;
+/// Bytes of rows that wait while others are written; the next commit waits then.
+pub const BEHIND_BYTES: usize = 8 * 1024 * 1024;
 
 /// One question to a database is answered within this time, or asked again.
 pub const STORE_ATTEMPT: Duration = Duration::from_secs(2);

@@ -4,22 +4,28 @@
 
 use super::kinds::Data;
 use super::machine::Known;
+use super::mesh::{CallError, Mesh};
 use super::shared::{Leader, Shared};
 use super::timing::Running;
 use super::{SubmitError, kinds::Kinds};
 use crate::clock::now_ms;
 use crate::limits;
 use crate::wire::peer::MessageKind;
-use crate::wire::raft::{Batch, Forward};
+use crate::wire::raft::{Batch, Forward, decode_taken};
 use bytes::Bytes;
 use openraft::raft::responder::Responder;
 use std::marker::PhantomData;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 /// The leader takes forwarded items into its queue within this time, or they are lost.
 const FORWARD_TIME: Duration = Duration::from_secs(5);
+/// Before one that takes nothing is asked again.
+const NOT_YET: Duration = Duration::from_millis(5);
+/// All places in flight.
+const ALL_IN_FLIGHT: u32 = limits::ENTRIES_IN_FLIGHT as u32;
 
 /// An item on its way into the log.
 struct Proposal {
@@ -55,6 +61,30 @@ fn cost(item: &Bytes) -> u32 {
     u32::try_from(cost).unwrap_or(u32::MAX)
 }
 
+/// What goes into one entry.
+struct Gathered {
+    items: Vec<Proposal>,
+    messages: usize,
+    bytes: usize,
+}
+
+impl Gathered {
+    fn of(first: Proposal) -> Self {
+        Self { messages: first.messages, bytes: first.item.len(), items: vec![first] }
+    }
+
+    /// Gives it back where it does not fit.
+    fn push(&mut self, next: Proposal) -> Option<Proposal> {
+        let (messages, bytes) = (self.messages + next.messages, self.bytes + next.item.len());
+        if messages > limits::ENTRY_MESSAGES || bytes > limits::ENTRY_BYTES {
+            return Some(next);
+        }
+        (self.messages, self.bytes) = (messages, bytes);
+        self.items.push(next);
+        None
+    }
+}
+
 impl Proposals {
     /// Queues an item of this node.
     ///
@@ -87,18 +117,38 @@ impl Queue {
 
     /// `first` and what is queued behind it, as far as one entry holds it.
     fn gather(&mut self, first: Proposal) -> Vec<Proposal> {
-        let (mut messages, mut bytes) = (first.messages, first.item.len());
-        let mut batch = vec![first];
-        while let Ok(next) = self.queue.try_recv() {
-            messages += next.messages;
-            bytes += next.item.len();
-            if messages > limits::ENTRY_MESSAGES || bytes > limits::ENTRY_BYTES {
-                self.held = Some(next);
-                break;
-            }
-            batch.push(next);
+        let mut batch = Gathered::of(first);
+        self.add(&mut batch);
+        batch.items
+    }
+
+    /// Adds what is queued, as far as one entry holds it.
+    fn add(&mut self, batch: &mut Gathered) {
+        while self.held.is_none()
+            && let Ok(next) = self.queue.try_recv()
+        {
+            self.held = batch.push(next);
         }
-        batch
+    }
+
+    /// The same, and as long as it is a small one while others are in flight, what comes
+    /// meanwhile (RFC 896 does so with segments).
+    async fn fill(&mut self, first: Proposal, in_flight: &Semaphore) -> Vec<Proposal> {
+        let mut batch = Gathered::of(first);
+        let mut idle = pin!(in_flight.acquire_many(ALL_IN_FLIGHT));
+        loop {
+            self.add(&mut batch);
+            if batch.messages >= limits::ENTRY_WORTH || self.held.is_some() {
+                return batch.items;
+            }
+            tokio::select! {
+                _ = &mut idle => return batch.items,
+                next = self.queue.recv() => match next {
+                    Some(next) => self.held = batch.push(next),
+                    None => return batch.items,
+                }
+            }
+        }
     }
 }
 
@@ -113,8 +163,8 @@ pub async fn run(shared: Arc<Shared>, mut queue: Queue) {
         }
         match shared.leader() {
             Leader::Me => {
+                let batch = queue.fill(first, &in_flight).await;
                 let Ok(permit) = Arc::clone(&in_flight).acquire_owned().await else { return };
-                let batch = queue.gather(first);
                 let at_ms = clock.stamp(now_ms(), Instant::now(), &shared.applied.known());
                 let items = batch.into_iter().map(|p| p.item).collect();
                 let data = Data(Batch { at_ms, items }.encode());
@@ -148,9 +198,32 @@ async fn forward(shared: &Shared, seat: u32, batch: Vec<Proposal>) {
     let Some(mesh) = shared.mesh() else { return };
     let item = |p: Proposal| (p.item, u32::try_from(p.messages).unwrap_or(u32::MAX));
     let payload = Forward { items: batch.into_iter().map(item).collect() }.encode();
-    if let Err(error) = mesh.call(seat, MessageKind::Forward, payload, FORWARD_TIME).await {
+    let ask = || forwarded(mesh.clone(), seat, payload.clone());
+    if let Err(error) = until_taken(|| shared.leader() == Leader::Other(seat), ask).await {
         tracing::debug!(seat, %error, "items were perhaps not forwarded");
     }
+}
+
+/// Whether they were taken; an answer that cannot be read says no more than none.
+async fn forwarded(mesh: Mesh, seat: u32, payload: Bytes) -> Result<bool, CallError> {
+    let answer = mesh.call(seat, MessageKind::Forward, payload, FORWARD_TIME).await?;
+    decode_taken(answer).map_err(|_| CallError::Lost)
+}
+
+/// Asks until it is taken, for as long as the one who is asked leads. Who was elected just now may
+/// be known here before it knows itself, and takes nothing then; those who submitted the items were
+/// told of it as well, and will not submit them again soon.
+async fn until_taken<F: Future<Output = Result<bool, CallError>>>(
+    leads: impl Fn() -> bool,
+    mut ask: impl FnMut() -> F,
+) -> Result<(), CallError> {
+    while !ask().await? {
+        tokio::time::sleep(NOT_YET).await;
+        if !leads() {
+            return Err(CallError::NotConnected);
+        }
+    }
+    Ok(())
 }
 
 async fn wait_for_own_entry(shared: &Shared) {
@@ -212,6 +285,7 @@ fn stamp(before: u64, passed_ms: u64, wall_ms: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::future::ready;
 
     #[test]
     fn time_never_goes_back_and_a_jump_ahead_is_cut() {
@@ -234,6 +308,21 @@ mod tests {
         assert!(queue.held.is_some(), "what did not fit is kept for the next one");
         let first = queue.held.take().unwrap();
         assert_eq!(queue.gather(first).len(), 5);
+    }
+
+    #[tokio::test]
+    async fn a_leader_that_does_not_know_it_yet_is_asked_again() {
+        let mut asked = 0;
+        let ask = || {
+            asked += 1;
+            ready(Ok(asked == 3))
+        };
+        assert_eq!(until_taken(|| true, ask).await, Ok(()));
+        assert_eq!(asked, 3);
+        let left = until_taken(|| false, || ready(Ok(false))).await;
+        assert_eq!(left, Err(CallError::NotConnected), "it leads no longer");
+        let lost = until_taken(|| true, || ready(Err(CallError::Lost))).await;
+        assert_eq!(lost, Err(CallError::Lost));
     }
 
     #[test]

@@ -175,7 +175,7 @@ impl Shared {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner).map(|at| at.elapsed())
     }
 
-    /// Who leads, as far as this node knows.
+    /// Who leads, as far as this node knows. One that it is not connected with leads others.
     pub fn leader(&self) -> Leader {
         let Some(raft) = self.raft() else { return Leader::Nobody };
         let metrics = raft.metrics();
@@ -190,11 +190,17 @@ impl Shared {
             return if own { Leader::Me } else { Leader::Soon };
         }
         match metrics.current_leader {
-            Some(id) if id != self.raft_id() && self.silence().is_some_and(|t| t < LEASE) => {
+            Some(id) if id != self.raft_id() && self.hears(seat_of(id)) => {
                 Leader::Other(seat_of(id))
             }
             _ => Leader::Nobody,
         }
+    }
+
+    /// The leader, on this seat, was heard lately, and is connected.
+    fn hears(&self, seat: u32) -> bool {
+        self.silence().is_some_and(|silence| silence < LEASE)
+            && self.mesh().is_some_and(|mesh| mesh.is_connected(seat))
     }
 
     /// The server on this seat leads.

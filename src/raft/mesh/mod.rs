@@ -253,6 +253,12 @@ impl Mesh {
         self.shared.review.notify_one();
     }
 
+    /// There is a connection with `seat`.
+    #[must_use]
+    pub fn is_connected(&self, seat: u32) -> bool {
+        self.shared.slot(seat).is_some_and(|slot| slot.current().is_some())
+    }
+
     /// How the connection with `seat` is doing; `None` where there is none.
     #[must_use]
     pub fn health(&self, seat: u32) -> Option<PeerHealth> {

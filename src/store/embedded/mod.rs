@@ -2,12 +2,14 @@
 //! log is `raft-log` with a guard around it, the state is `fjall`. It must not know
 //! what a log entry means.
 //!
-//! Reads of the log and appends run where they are called: they take microseconds,
-//! and block for longer only where the disk is far behind. Everything that may wait
-//! for the disk (votes, cuts, and all of the state, whose writes stall while it
-//! compacts) runs on the blocking pool, so that heartbeats never wait for it.
+//! Reads of the log, appends and commits run where they are called: they take
+//! microseconds, and block for longer only where the disk is far behind. Everything
+//! that may wait for the disk (votes, cuts, and questions to the state) runs on the
+//! blocking pool, and what is committed is written by a thread of its own, for such
+//! writes stall while tables are compacted: heartbeats never wait for that.
 
 mod aside;
+mod behind;
 #[cfg(test)]
 mod damage;
 mod dir;
@@ -17,6 +19,7 @@ mod inspect;
 mod journal;
 #[cfg(test)]
 mod kill;
+mod layered;
 mod log;
 #[cfg(test)]
 mod memory_use;
@@ -182,7 +185,14 @@ impl Store for Embedded {
         if let Some(applied) = mark.applied {
             self.inner.log.wait_durable(applied.index).await?;
         }
-        self.blocking(move |inner| inner.state.commit(mark, &rows)).await
+        if !self.inner.state.has_room() {
+            self.blocking(|inner| {
+                inner.state.wait_for_room();
+                Ok(())
+            })
+            .await?;
+        }
+        self.inner.state.commit(mark, rows)
     }
 
     async fn persist(&self) -> Result<(), StoreError> {

@@ -1,4 +1,5 @@
-//! The applied state on disk: rows on `fjall`. It must not know the log.
+//! The applied state: rows on `fjall`, and in memory, those that a thread has yet to write there.
+//! It must not know the log.
 //!
 //! Three keyspaces: `state` (small state, mark), `history-N` and `index-N` (history
 //! index, send index, hashes), where N rises when a snapshot replaces the history. A
@@ -6,9 +7,11 @@
 //! have come further than another, so each notes the last index it holds: `state`,
 //! with the mark, is one keyspace, and the others must not be behind it.
 
+use super::behind::{Behind, Layer, place};
 use super::journal;
+use super::layered::Layered;
 use crate::store::record::{LogId, Mark, Row, Table};
-use crate::store::tables::{Tables, Visit, is_small};
+use crate::store::tables::{Tables, is_small};
 use crate::store::{StoreError, tables};
 use crate::wire::stored;
 use bytes::Bytes;
@@ -18,9 +21,9 @@ use fjall::{
 };
 use std::collections::{BTreeSet, HashSet};
 use std::io;
-use std::ops::{Bound, ControlFlow};
 use std::path::Path;
-use std::sync::{Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::thread::JoinHandle;
 
 /// Bytes of rows in memory before they are written out, per keyspace. Up to five such
 /// tables can exist at a time while the disk is slow.
@@ -43,23 +46,26 @@ const UPTO: [u8; 1] = [0];
 const GENERATION: [u8; 2] = [0, 1];
 const INSTALLED: [u8; 2] = [0, 2];
 /// Number of the table of hashes, beside those of [`Table`].
-const HASHES: u8 = 0x20;
+pub(super) const HASHES: u8 = 0x20;
 
-/// The state, in use. All methods may block on the disk.
+/// The state, in use. All methods may block on the disk, but for `commit` and those that say so.
 pub(in crate::store) struct State {
+    shared: Arc<Shared>,
+    /// `None` once closed.
+    writer: Mutex<Option<JoinHandle<()>>>,
+}
+
+struct Shared {
     /// `None` once closed.
     open: RwLock<Option<Open>>,
-    /// Taken for every change.
-    mark: Mutex<Marked>,
+    behind: Behind,
+    /// Taken for every change of the tables.
+    changing: Mutex<()>,
+    /// What was applied at the last sync.
+    synced: Mutex<Option<LogId>>,
 }
 
-struct Marked {
-    mark: Mark,
-    /// The mark at the last sync.
-    synced: Option<LogId>,
-}
-
-struct Open {
+pub(super) struct Open {
     db: Database,
     state: Keyspace,
     history: History,
@@ -79,7 +85,7 @@ struct History {
 }
 
 /// Sorts a `fjall` error by what the caller must do.
-fn failed(error: fjall::Error) -> StoreError {
+pub(super) fn failed(error: fjall::Error) -> StoreError {
     match error {
         fjall::Error::Io(error) | fjall::Error::Storage(LsmError::Io(error)) => {
             StoreError::Io(error)
@@ -123,17 +129,16 @@ fn newest(rows: &[Row]) -> impl Iterator<Item = &Row> {
     rows.iter().rev().filter(move |row| seen.insert((row.table as u32, row.key.as_ref())))
 }
 
-fn key_of(table: Table, key: &[u8]) -> Vec<u8> {
+/// The key of a row in its keyspace: the number of its table comes first.
+pub(super) fn key_of(table: u8, key: &[u8]) -> Vec<u8> {
     let mut full = Vec::with_capacity(1 + key.len());
-    full.push(table as u32 as u8);
+    full.push(table);
     full.extend_from_slice(key);
     full
 }
 
 fn hash_key(index: u64) -> Vec<u8> {
-    let mut key = vec![HASHES];
-    key.extend(index.to_be_bytes());
-    key
+    key_of(HASHES, &index.to_be_bytes())
 }
 
 impl History {
@@ -154,14 +159,13 @@ impl History {
     }
 
     fn put(&self, batch: &mut OwnedWriteBatch, row: &Row) {
-        let key = key_of(row.table, &row.key);
+        let key = key_of(row.table as u32 as u8, &row.key);
         batch.insert(self.keyspace(row.table), key, row.value.as_ref());
     }
 
     /// Notes that everything up to `mark` is here.
-    fn put_mark(&self, batch: &mut OwnedWriteBatch, mark: &Mark) {
+    fn put_upto(&self, batch: &mut OwnedWriteBatch, mark: &Mark) {
         let Some(applied) = mark.applied else { return };
-        batch.insert(&self.index, hash_key(applied.index), mark.hash);
         for keyspace in [&self.runs, &self.index] {
             batch.insert(keyspace, UPTO, applied.index.to_be_bytes());
         }
@@ -223,19 +227,181 @@ impl State {
             return Err(bad("holds less history than was applied"));
         }
         let next_generation = drop_stale(&db, generation)? + 1;
-        let mark = Marked { mark, synced: None };
         let open = Open { db, state, history, import: None, installed, next_generation };
-        Ok(Self { open: RwLock::new(Some(open)), mark: Mutex::new(mark) })
+        let shared = Arc::new(Shared {
+            open: RwLock::new(Some(open)),
+            behind: Behind::new(mark),
+            changing: Mutex::new(()),
+            synced: Mutex::new(None),
+        });
+        let writes = Arc::clone(&shared);
+        let writer = std::thread::Builder::new().name("state".to_owned());
+        let writer = writer.spawn(move || writes.write_behind())?;
+        Ok(Self { shared, writer: Mutex::new(Some(writer)) })
     }
 
-    /// How far the state has come.
+    /// How far the state has come. Does not block.
     pub(in crate::store) fn mark(&self) -> Mark {
-        self.mark.lock().unwrap_or_else(PoisonError::into_inner).mark.clone()
+        self.shared.behind.mark()
     }
 
     /// The last entry of the snapshot installed last.
     pub(super) fn installed(&self) -> Option<LogId> {
-        self.with(|open| Ok(open.installed)).ok().flatten()
+        self.shared.with(|open| Ok(open.installed)).ok().flatten()
+    }
+
+    /// False where a commit had better [wait](Self::wait_for_room). Does not block.
+    pub(super) fn has_room(&self) -> bool {
+        self.shared.behind.has_room()
+    }
+
+    /// Blocks while the tables are too far behind.
+    pub(super) fn wait_for_room(&self) {
+        self.shared.behind.wait_for_room();
+    }
+
+    /// See [`crate::store::Store::commit`]. Does not block.
+    pub(super) fn commit(&self, mark: Mark, rows: Vec<Row>) -> Result<(), StoreError> {
+        let hash = mark.applied.map(|applied| {
+            let key = Bytes::copy_from_slice(&applied.index.to_be_bytes());
+            ((HASHES, key), Bytes::copy_from_slice(&mark.hash))
+        });
+        self.shared.behind.put(mark, rows.into_iter().map(place).chain(hash))
+    }
+
+    /// Makes everything committed durable.
+    pub(super) fn persist(&self) -> Result<(), StoreError> {
+        let applied = self.mark().applied;
+        self.shared.behind.flush()?;
+        self.shared.with(|open| open.db.persist(PersistMode::SyncAll).map_err(failed))?;
+        let mut synced = self.shared.synced();
+        *synced = (*synced).max(applied);
+        Ok(())
+    }
+
+    /// Makes the state durable as far as `upto`, if it is not known to be.
+    pub(super) fn persist_upto(&self, upto: LogId) -> Result<(), StoreError> {
+        if *self.shared.synced() >= Some(upto) { Ok(()) } else { self.persist() }
+    }
+
+    /// The hash after the entry at `index`.
+    pub(super) fn hash_at(&self, index: u64) -> Result<Option<[u8; 32]>, StoreError> {
+        let fresh = self.shared.behind.get(HASHES, &index.to_be_bytes());
+        let found = |hash: &[u8]| hash.try_into().ok();
+        if let Some(hash) = fresh {
+            return Ok(found(&hash));
+        }
+        self.shared.with(|open| {
+            let hash = open.history.index.get(hash_key(index)).map_err(failed)?;
+            Ok(hash.as_deref().and_then(found))
+        })
+    }
+
+    /// Asks the tables.
+    pub(in crate::store) fn ask<T>(
+        &self,
+        question: impl FnOnce(&dyn Tables) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let behind = &self.shared.behind;
+        self.shared.with(|open| question(&Layered { open, behind }))
+    }
+
+    /// See [`crate::store::Store::begin_import`].
+    pub(super) fn begin_import(&self, all: bool) -> Result<(), StoreError> {
+        self.shared.with_mut(|open| {
+            if let Some(unfinished) = open.import.take() {
+                unfinished.delete(&open.db)?;
+            }
+            if all {
+                open.import = Some(History::open(&open.db, open.next_generation)?);
+                open.next_generation += 1;
+            }
+            Ok(())
+        })
+    }
+
+    /// See [`crate::store::Store::import`].
+    pub(super) fn import(&self, rows: &[Row]) -> Result<(), StoreError> {
+        self.shared.with(|open| {
+            let history = open.import.as_ref().unwrap_or(&open.history);
+            let mut batch = open.db.batch();
+            for row in newest(rows) {
+                if is_small(row.table) {
+                    return Err(bad("is being sent rows of another kind"));
+                }
+                history.put(&mut batch, row);
+            }
+            batch.commit().map_err(failed)
+        })
+    }
+
+    /// See [`crate::store::Store::install`].
+    pub(super) fn install(&self, mark: Mark, state: &[Row]) -> Result<(), StoreError> {
+        let shared = &self.shared;
+        shared.behind.flush()?;
+        let changing = shared.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let old = shared.with_mut(|open| {
+            let history = open.import.clone().unwrap_or_else(|| open.history.clone());
+            let mut batch = open.db.batch();
+            let mut kept: BTreeSet<Vec<u8>> =
+                [MARK.to_vec(), GENERATION.to_vec(), INSTALLED.to_vec()].into();
+            for row in newest(state) {
+                let key = key_of(row.table as u32 as u8, &row.key);
+                batch.insert(&open.state, key.clone(), row.value.as_ref());
+                kept.insert(key);
+            }
+            for row in open.state.iter() {
+                let key = row.key().map_err(failed)?;
+                if !kept.contains(key.as_ref()) {
+                    batch.remove(&open.state, key);
+                }
+            }
+            if let Some(applied) = mark.applied {
+                batch.insert(&history.index, hash_key(applied.index), mark.hash);
+            }
+            history.put_upto(&mut batch, &mark);
+            let encoded = stored::encode_mark(&mark);
+            batch.insert(&open.state, GENERATION, history.generation.to_be_bytes());
+            batch.insert(&open.state, INSTALLED, encoded.as_ref());
+            batch.insert(&open.state, MARK, encoded.as_ref());
+            batch.durability(Some(PersistMode::SyncAll)).commit().map_err(failed)?;
+            open.installed = mark.applied;
+            let replaced = open.import.take().is_some();
+            Ok(replaced.then(|| std::mem::replace(&mut open.history, history)))
+        })?;
+        *shared.synced() = mark.applied;
+        shared.behind.replaced(mark);
+        drop(changing);
+        old.map_or(Ok(()), |old| shared.with(|open| old.delete(&open.db)))
+    }
+
+    /// Makes everything durable and ends the threads.
+    pub(in crate::store) fn close(&self) -> Result<(), StoreError> {
+        let written = self.shared.behind.flush();
+        self.end();
+        let open = self.shared.open.write().unwrap_or_else(PoisonError::into_inner).take();
+        let synced = open.map_or(Ok(()), |open| open.db.persist(PersistMode::SyncAll));
+        written.and(synced.map_err(failed))
+    }
+
+    /// Ends the thread.
+    fn end(&self) {
+        self.shared.behind.end();
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // What it had to say it has told `behind`.
+        drop(writer.map(JoinHandle::join));
+    }
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+impl Shared {
+    fn synced(&self) -> MutexGuard<'_, Option<LogId>> {
+        self.synced.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn with<T>(&self, act: impl FnOnce(&Open) -> Result<T, StoreError>) -> Result<T, StoreError> {
@@ -251,127 +417,28 @@ impl State {
         act(open.as_mut().ok_or_else(closed)?)
     }
 
-    /// See [`crate::store::Store::commit`].
-    pub(super) fn commit(&self, mark: Mark, rows: &[Row]) -> Result<(), StoreError> {
-        let mut now = self.mark.lock().unwrap_or_else(PoisonError::into_inner);
-        if mark.applied <= now.mark.applied {
-            return Ok(());
+    /// The thread that writes.
+    fn write_behind(&self) {
+        while let Some(layer) = self.behind.next() {
+            let write = std::panic::AssertUnwindSafe(|| self.write(&layer));
+            // Whoever waits must hear of it.
+            let panicked = |_| Err(StoreError::Io(io::Error::other("the store's writer panicked")));
+            self.behind.written(std::panic::catch_unwind(write).unwrap_or_else(panicked));
         }
+    }
+
+    /// Writes a layer, all or nothing.
+    fn write(&self, layer: &Layer) -> Result<(), StoreError> {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         self.with(|open| {
             let mut batch = open.db.batch();
-            for row in newest(rows) {
-                if is_small(row.table) {
-                    batch.insert(&open.state, key_of(row.table, &row.key), row.value.as_ref());
-                } else {
-                    open.history.put(&mut batch, row);
-                }
+            for ((table, key), value) in &layer.rows {
+                batch.insert(open.keyspace(*table), key_of(*table, key), value.as_ref());
             }
-            open.history.put_mark(&mut batch, &mark);
-            batch.insert(&open.state, MARK, stored::encode_mark(&mark).as_ref());
-            batch.commit().map_err(failed)
-        })?;
-        now.mark = mark;
-        Ok(())
-    }
-
-    /// Makes everything committed durable.
-    pub(super) fn persist(&self) -> Result<(), StoreError> {
-        let applied = self.mark().applied;
-        self.with(|open| open.db.persist(PersistMode::SyncAll).map_err(failed))?;
-        let mut now = self.mark.lock().unwrap_or_else(PoisonError::into_inner);
-        now.synced = now.synced.max(applied);
-        Ok(())
-    }
-
-    /// Makes the state durable as far as `upto`, if it is not known to be.
-    pub(super) fn persist_upto(&self, upto: LogId) -> Result<(), StoreError> {
-        let synced = self.mark.lock().unwrap_or_else(PoisonError::into_inner).synced;
-        if synced >= Some(upto) { Ok(()) } else { self.persist() }
-    }
-
-    /// The hash after the entry at `index`.
-    pub(super) fn hash_at(&self, index: u64) -> Result<Option<[u8; 32]>, StoreError> {
-        self.with(|open| {
-            let hash = open.history.index.get(hash_key(index)).map_err(failed)?;
-            Ok(hash.as_deref().and_then(|hash| hash.try_into().ok()))
-        })
-    }
-
-    /// Asks the tables.
-    pub(in crate::store) fn ask<T>(
-        &self,
-        question: impl FnOnce(&dyn Tables) -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
-        self.with(|open| question(open))
-    }
-
-    /// See [`crate::store::Store::begin_import`].
-    pub(super) fn begin_import(&self, all: bool) -> Result<(), StoreError> {
-        self.with_mut(|open| {
-            if let Some(unfinished) = open.import.take() {
-                unfinished.delete(&open.db)?;
-            }
-            if all {
-                open.import = Some(History::open(&open.db, open.next_generation)?);
-                open.next_generation += 1;
-            }
-            Ok(())
-        })
-    }
-
-    /// See [`crate::store::Store::import`].
-    pub(super) fn import(&self, rows: &[Row]) -> Result<(), StoreError> {
-        self.with(|open| {
-            let history = open.import.as_ref().unwrap_or(&open.history);
-            let mut batch = open.db.batch();
-            for row in newest(rows) {
-                if is_small(row.table) {
-                    return Err(bad("is being sent rows of another kind"));
-                }
-                history.put(&mut batch, row);
-            }
+            open.history.put_upto(&mut batch, &layer.mark);
+            batch.insert(&open.state, MARK, stored::encode_mark(&layer.mark).as_ref());
             batch.commit().map_err(failed)
         })
-    }
-
-    /// See [`crate::store::Store::install`].
-    pub(super) fn install(&self, mark: Mark, state: &[Row]) -> Result<(), StoreError> {
-        let mut now = self.mark.lock().unwrap_or_else(PoisonError::into_inner);
-        let old = self.with_mut(|open| {
-            let history = open.import.clone().unwrap_or_else(|| open.history.clone());
-            let mut batch = open.db.batch();
-            let mut kept: BTreeSet<Vec<u8>> =
-                [MARK.to_vec(), GENERATION.to_vec(), INSTALLED.to_vec()].into();
-            for row in newest(state) {
-                let key = key_of(row.table, &row.key);
-                batch.insert(&open.state, key.clone(), row.value.as_ref());
-                kept.insert(key);
-            }
-            for row in open.state.iter() {
-                let key = row.key().map_err(failed)?;
-                if !kept.contains(key.as_ref()) {
-                    batch.remove(&open.state, key);
-                }
-            }
-            history.put_mark(&mut batch, &mark);
-            let encoded = stored::encode_mark(&mark);
-            batch.insert(&open.state, GENERATION, history.generation.to_be_bytes());
-            batch.insert(&open.state, INSTALLED, encoded.as_ref());
-            batch.insert(&open.state, MARK, encoded.as_ref());
-            batch.durability(Some(PersistMode::SyncAll)).commit().map_err(failed)?;
-            open.installed = mark.applied;
-            let replaced = open.import.take().is_some();
-            Ok(replaced.then(|| std::mem::replace(&mut open.history, history)))
-        })?;
-        now.synced = mark.applied;
-        now.mark = mark;
-        old.map_or(Ok(()), |old| self.with(|open| old.delete(&open.db)))
-    }
-
-    /// Makes everything durable and ends the threads.
-    pub(in crate::store) fn close(&self) -> Result<(), StoreError> {
-        let open = self.open.write().unwrap_or_else(PoisonError::into_inner).take();
-        open.map_or(Ok(()), |open| open.db.persist(PersistMode::SyncAll).map_err(failed))
     }
 }
 
@@ -380,51 +447,12 @@ fn closed() -> StoreError {
 }
 
 impl Open {
-    fn keyspace(&self, table: Table) -> &Keyspace {
-        if is_small(table) { &self.state } else { self.history.keyspace(table) }
-    }
-}
-
-impl Tables for Open {
-    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
-        let value = self.keyspace(table).get(key_of(table, key)).map_err(failed)?;
-        Ok(value.map(|value| Bytes::copy_from_slice(&value)))
-    }
-
-    fn scan(
-        &self,
-        table: Table,
-        (from, to): (Bound<Bytes>, Bound<Bytes>),
-        visit: Visit<'_>,
-    ) -> Result<(), StoreError> {
-        let full = |key: Bytes| key_of(table, &key);
-        let from = match from {
-            Bound::Unbounded => Bound::Included(key_of(table, &[])),
-            other => other.map(full),
-        };
-        let to = match to {
-            Bound::Unbounded => Bound::Excluded(vec![table as u32 as u8 + 1]),
-            other => other.map(full),
-        };
-        for row in self.keyspace(table).range::<Vec<u8>, _>((from, to)) {
-            let (key, value) = row.into_inner().map_err(failed)?;
-            let key = Bytes::copy_from_slice(&key).slice(1..);
-            if visit(key, Bytes::copy_from_slice(&value))? == ControlFlow::Break(()) {
-                break;
-            }
+    /// Where the rows of a table are, by its number.
+    pub(super) fn keyspace(&self, table: u8) -> &Keyspace {
+        match Table::from_number(u32::from(table)) {
+            Some(table) if is_small(table) => &self.state,
+            Some(table) => self.history.keyspace(table),
+            None => &self.history.index,
         }
-        Ok(())
-    }
-
-    fn last(
-        &self,
-        table: Table,
-        from: Bytes,
-        to: Bytes,
-    ) -> Result<Option<(Bytes, Bytes)>, StoreError> {
-        let range = key_of(table, &from)..=key_of(table, &to);
-        let Some(row) = self.keyspace(table).range(range).next_back() else { return Ok(None) };
-        let (key, value) = row.into_inner().map_err(failed)?;
-        Ok(Some((Bytes::copy_from_slice(&key).slice(1..), Bytes::copy_from_slice(&value))))
     }
 }
