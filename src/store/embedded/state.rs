@@ -3,7 +3,7 @@
 //!
 //! Three keyspaces: `state` (small state, mark), `history-N` and `index-N` (history
 //! index, send index, hashes), where N rises when a snapshot replaces the history. A
-//! commit is one atomic batch without a sync. After a loss of power a keyspace may
+//! layer is one atomic batch without a sync. After a loss of power a keyspace may
 //! have come further than another, so each notes the last index it holds: `state`,
 //! with the mark, is one keyspace, and the others must not be behind it.
 
