@@ -146,6 +146,9 @@ pub const SNAPSHOT_LOG_BYTES: u64 = 64 * 1024 * 1024;
 pub const BEHIND_PAUSE: Duration = Duration::from_millis(20);
 /// Bytes of rows that are written without a pause.
 pub const BEHIND_STEP: usize = 1024 * 1024;
+/// After so many bytes the tables' journal is synced: where megabytes come to be at once, the log,
+/// on the same disk, waits for them as well.
+pub const BEHIND_SYNC: usize = 256 * 1024;
 /// Bytes of rows that wait while others are written; the next commit waits then.
 pub const BEHIND_BYTES: usize = 8 * 1024 * 1024;
 

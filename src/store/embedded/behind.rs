@@ -24,7 +24,8 @@ pub(super) type Key = (u8, Bytes);
 pub(super) struct Layer {
     pub(super) rows: BTreeMap<Key, Bytes>,
     pub(super) mark: Mark,
-    bytes: usize,
+    /// Of the rows, and some for each.
+    pub(super) bytes: usize,
 }
 
 struct Inner {

@@ -10,6 +10,7 @@
 use super::behind::{Behind, Layer, place};
 use super::journal;
 use super::layered::Layered;
+use crate::limits::BEHIND_SYNC;
 use crate::store::record::{LogId, Mark, Row, Table};
 use crate::store::tables::{Tables, is_small};
 use crate::store::{StoreError, tables};
@@ -419,11 +420,19 @@ impl Shared {
 
     /// The thread that writes.
     fn write_behind(&self) {
+        let (mut unsynced, mut synced) = (0, Ok(()));
         while let Some(layer) = self.behind.next() {
-            let write = std::panic::AssertUnwindSafe(|| self.write(&layer));
+            let synced_before = std::mem::replace(&mut synced, Ok(()));
+            let write =
+                std::panic::AssertUnwindSafe(|| synced_before.and_then(|()| self.write(&layer)));
             // Whoever waits must hear of it.
             let panicked = |_| Err(StoreError::Io(io::Error::other("the store's writer panicked")));
             self.behind.written(std::panic::catch_unwind(write).unwrap_or_else(panicked));
+            unsynced += layer.bytes;
+            if unsynced >= BEHIND_SYNC {
+                unsynced = 0;
+                synced = self.with(|open| open.db.persist(PersistMode::SyncData).map_err(failed));
+            }
         }
     }
 
