@@ -7,7 +7,7 @@
 mod tests;
 
 use super::record::{LogBounds, LogEntry, LogId, Mark, Row, Table, Vote};
-use super::tables::{self, Tables, Visit};
+use super::tables::{self, Tables, Visit, visit_all};
 use super::{Identity, OnDurable, Store, StoreError};
 use crate::chat::ids::{ConversationId, DeviceId, Group};
 use crate::chat::link::LinkNumber;
@@ -225,12 +225,8 @@ impl Tables for Inner {
         visit: Visit<'_>,
     ) -> Result<(), StoreError> {
         let Some(rows) = self.data.tables.get(&table) else { return Ok(()) };
-        for (key, value) in rows.range(range) {
-            if visit(key.clone(), value.clone())?.is_break() {
-                break;
-            }
-        }
-        Ok(())
+        let rows = rows.range(range);
+        visit_all(rows.map(|(key, value)| Ok((key.clone(), value.clone()))), visit)
     }
 
     fn last(

@@ -36,6 +36,20 @@ pub(super) trait Tables {
     ) -> Result<Option<(Bytes, Bytes)>, StoreError>;
 }
 
+/// Visits rows, which come in the order of their keys, until one is the last.
+pub(super) fn visit_all(
+    rows: impl Iterator<Item = Result<(Bytes, Bytes), StoreError>>,
+    visit: Visit<'_>,
+) -> Result<(), StoreError> {
+    for row in rows {
+        let (key, value) = row?;
+        if visit(key, value)?.is_break() {
+            break;
+        }
+    }
+    Ok(())
+}
+
 /// The place of an exported row, and the rows up to it.
 pub(super) type Page = (Vec<Row>, (u64, ConversationId));
 

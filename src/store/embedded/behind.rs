@@ -5,7 +5,7 @@
 
 use crate::limits::{BEHIND_BYTES, BEHIND_PAUSE, BEHIND_STEP};
 use crate::store::StoreError;
-use crate::store::record::{LogId, Mark, Row};
+use crate::store::record::{LogId, Mark, Row, Table};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::io;
@@ -41,8 +41,6 @@ struct Inner {
     began: Option<Instant>,
     /// Callers that wait for everything to be written.
     hurried: usize,
-    /// The writer sleeps until somebody wakes it.
-    asleep: bool,
     ended: bool,
     error: Option<StoreError>,
 }
@@ -93,7 +91,6 @@ impl Behind {
             writing: None,
             began: None,
             hurried: 0,
-            asleep: false,
             ended: false,
             error: None,
         };
@@ -102,10 +99,6 @@ impl Behind {
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn wait<'a>(&self, on: &Condvar, inner: MutexGuard<'a, Inner>) -> MutexGuard<'a, Inner> {
-        on.wait(inner).unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How far the state has come, with all that is not written yet.
@@ -122,7 +115,7 @@ impl Behind {
     pub(super) fn wait_for_room(&self) {
         let mut inner = self.lock();
         while inner.fresh.bytes >= BEHIND_BYTES && !inner.ended {
-            inner = self.wait(&self.done, inner);
+            inner = wait(&self.done, inner);
         }
     }
 
@@ -141,14 +134,14 @@ impl Behind {
         if mark.applied <= inner.mark.applied {
             return Ok(());
         }
+        let first = inner.fresh.rows.is_empty();
         for (key, value) in rows {
             inner.fresh.put(key, value);
         }
         inner.fresh.mark = mark.clone();
         inner.mark = mark;
-        // The writer looks by itself after a pause; so a commit seldom wakes it.
-        if inner.asleep || inner.fresh.bytes >= BEHIND_STEP {
-            inner.asleep = false;
+        // After the first row the writer looks by itself, after a pause; so a commit seldom wakes it.
+        if first || inner.fresh.bytes >= BEHIND_STEP {
             self.more.notify_one();
         }
         Ok(())
@@ -170,7 +163,7 @@ impl Behind {
         self.more.notify_one();
         let upto = inner.mark.applied;
         while inner.written < upto && !inner.ended {
-            inner = self.wait(&self.done, inner);
+            inner = wait(&self.done, inner);
         }
         inner.hurried -= 1;
         if inner.written < upto { inner.check() } else { Ok(()) }
@@ -193,9 +186,7 @@ impl Behind {
             let since = inner.began.map_or(BEHIND_PAUSE, |began| began.elapsed());
             let due = inner.hurried > 0 || inner.fresh.bytes >= BEHIND_STEP;
             if inner.fresh.rows.is_empty() {
-                inner.asleep = true;
-                inner = self.wait(&self.more, inner);
-                inner.asleep = false;
+                inner = wait(&self.more, inner);
             } else if due || since >= BEHIND_PAUSE {
                 let layer = Arc::new(std::mem::take(&mut inner.fresh));
                 inner.began = Some(Instant::now());
@@ -282,9 +273,18 @@ fn is_empty(from: &Bound<Key>, to: &Bound<Key>) -> bool {
     }
 }
 
+fn wait<'a>(on: &Condvar, inner: MutexGuard<'a, Inner>) -> MutexGuard<'a, Inner> {
+    on.wait(inner).unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The number of a table, which comes first in the keys of its rows.
+pub(super) const fn number(table: Table) -> u8 {
+    table as u32 as u8
+}
+
 /// Where a row stands here.
 pub(super) fn place(row: Row) -> (Key, Bytes) {
-    ((row.table as u32 as u8, row.key), row.value)
+    ((number(row.table), row.key), row.value)
 }
 
 #[cfg(test)]

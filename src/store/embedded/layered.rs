@@ -2,13 +2,14 @@
 //! What is in memory is looked at first: a row is taken from there only once it is on disk. It must
 //! not know who asks.
 
-use super::behind::Behind;
+use super::behind::{Behind, number};
 use super::state::{Open, failed, key_of};
 use crate::store::StoreError;
 use crate::store::record::Table;
-use crate::store::tables::{Tables, Visit};
+use crate::store::tables::{Tables, Visit, visit_all};
 use bytes::Bytes;
-use std::ops::{Bound, ControlFlow};
+use std::cmp::Ordering;
+use std::ops::Bound;
 
 /// Both.
 pub(super) struct Layered<'a> {
@@ -20,9 +21,28 @@ fn copied((key, value): (fjall::UserKey, fjall::UserValue)) -> (Bytes, Bytes) {
     (Bytes::copy_from_slice(&key).slice(1..), Bytes::copy_from_slice(&value))
 }
 
+/// Both in the order of keys; of two rows with one key, the fresh one.
+fn merged(
+    fresh: impl Iterator<Item = (Bytes, Bytes)>,
+    rows: impl Iterator<Item = Result<(Bytes, Bytes), StoreError>>,
+) -> impl Iterator<Item = Result<(Bytes, Bytes), StoreError>> {
+    let (mut fresh, mut rows) = (fresh.peekable(), rows.peekable());
+    std::iter::from_fn(move || {
+        let order = match (fresh.peek(), rows.peek()) {
+            (Some((key, _)), Some(Ok((there, _)))) => key.cmp(there),
+            (Some(_), None) => Ordering::Less,
+            _ => Ordering::Greater,
+        };
+        if order == Ordering::Equal {
+            rows.next();
+        }
+        if order == Ordering::Greater { rows.next() } else { fresh.next().map(Ok) }
+    })
+}
+
 impl Tables for Layered<'_> {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
-        let table = table as u32 as u8;
+        let table = number(table);
         if let Some(value) = self.behind.get(table, key) {
             return Ok(Some(value));
         }
@@ -36,8 +56,8 @@ impl Tables for Layered<'_> {
         (from, to): (Bound<Bytes>, Bound<Bytes>),
         visit: Visit<'_>,
     ) -> Result<(), StoreError> {
-        let table = table as u32 as u8;
-        let mut fresh = self.behind.range(table, (from.clone(), to.clone())).into_iter().peekable();
+        let table = number(table);
+        let fresh = self.behind.range(table, (from.clone(), to.clone()));
         let full = |key: Bytes| key_of(table, &key);
         let from = match from {
             Bound::Unbounded => Bound::Included(key_of(table, &[])),
@@ -47,24 +67,9 @@ impl Tables for Layered<'_> {
             Bound::Unbounded => Bound::Excluded(vec![table + 1]),
             other => other.map(full),
         };
-        for row in self.open.keyspace(table).range::<Vec<u8>, _>((from, to)) {
-            let (key, value) = copied(row.into_inner().map_err(failed)?);
-            while let Some((key, value)) = fresh.next_if(|(fresh, _)| *fresh < key) {
-                if visit(key, value)? == ControlFlow::Break(()) {
-                    return Ok(());
-                }
-            }
-            let (key, value) = fresh.next_if(|(fresh, _)| *fresh == key).unwrap_or((key, value));
-            if visit(key, value)? == ControlFlow::Break(()) {
-                return Ok(());
-            }
-        }
-        for (key, value) in fresh {
-            if visit(key, value)? == ControlFlow::Break(()) {
-                break;
-            }
-        }
-        Ok(())
+        let rows = self.open.keyspace(table).range::<Vec<u8>, _>((from, to));
+        let rows = rows.map(|row| row.into_inner().map(copied).map_err(failed));
+        visit_all(merged(fresh.into_iter(), rows), visit)
     }
 
     fn last(
@@ -73,7 +78,7 @@ impl Tables for Layered<'_> {
         from: Bytes,
         to: Bytes,
     ) -> Result<Option<(Bytes, Bytes)>, StoreError> {
-        let table = table as u32 as u8;
+        let table = number(table);
         let fresh = self.behind.last(table, from.clone(), to.clone());
         let range = key_of(table, &from)..=key_of(table, &to);
         let row = self.open.keyspace(table).range(range).next_back();
@@ -94,6 +99,7 @@ mod tests {
     use rand::Rng;
     use rand::rngs::StdRng;
     use std::collections::BTreeMap;
+    use std::ops::ControlFlow;
 
     const TABLES: [Table; 3] = [Table::Users, Table::History, Table::SentIndex];
 

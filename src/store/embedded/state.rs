@@ -7,7 +7,7 @@
 //! have come further than another, so each notes the last index it holds: `state`,
 //! with the mark, is one keyspace, and the others must not be behind it.
 
-use super::behind::{Behind, Layer, place};
+use super::behind::{Behind, Layer, number, place};
 use super::journal;
 use super::layered::Layered;
 use crate::limits::BEHIND_SYNC;
@@ -160,7 +160,7 @@ impl History {
     }
 
     fn put(&self, batch: &mut OwnedWriteBatch, row: &Row) {
-        let key = key_of(row.table as u32 as u8, &row.key);
+        let key = key_of(number(row.table), &row.key);
         batch.insert(self.keyspace(row.table), key, row.value.as_ref());
     }
 
@@ -347,7 +347,7 @@ impl State {
             let mut kept: BTreeSet<Vec<u8>> =
                 [MARK.to_vec(), GENERATION.to_vec(), INSTALLED.to_vec()].into();
             for row in newest(state) {
-                let key = key_of(row.table as u32 as u8, &row.key);
+                let key = key_of(number(row.table), &row.key);
                 batch.insert(&open.state, key.clone(), row.value.as_ref());
                 kept.insert(key);
             }
@@ -420,19 +420,20 @@ impl Shared {
 
     /// The thread that writes.
     fn write_behind(&self) {
-        let (mut unsynced, mut synced) = (0, Ok(()));
+        let mut unsynced = 0;
         while let Some(layer) = self.behind.next() {
-            let synced_before = std::mem::replace(&mut synced, Ok(()));
-            let write =
-                std::panic::AssertUnwindSafe(|| synced_before.and_then(|()| self.write(&layer)));
+            let write = std::panic::AssertUnwindSafe(|| {
+                self.write(&layer)?;
+                unsynced += layer.bytes;
+                if unsynced >= BEHIND_SYNC {
+                    unsynced = 0;
+                    self.with(|open| open.db.persist(PersistMode::SyncData).map_err(failed))?;
+                }
+                Ok(())
+            });
             // Whoever waits must hear of it.
             let panicked = |_| Err(StoreError::Io(io::Error::other("the store's writer panicked")));
             self.behind.written(std::panic::catch_unwind(write).unwrap_or_else(panicked));
-            unsynced += layer.bytes;
-            if unsynced >= BEHIND_SYNC {
-                unsynced = 0;
-                synced = self.with(|open| open.db.persist(PersistMode::SyncData).map_err(failed));
-            }
         }
     }
 
