@@ -193,6 +193,7 @@ impl Driver {
             Step::Found(Ok(found)) => {
                 self.security = found.security;
                 self.visiting = found.visit;
+                self.next.found(self.now(), found.leader, &found.servers);
                 self.dial(found.server, false);
             }
             Step::Found(Err(Lost::Nobody(why))) => self.wait(None, why),
@@ -383,7 +384,9 @@ impl Driver {
             device.bind(cluster, generation, &known.name).map_err(state_failed)?;
         }
         drop(device);
-        self.next.know(&known.servers);
+        if !self.visiting {
+            self.next.know(&known.servers);
+        }
         self.seeker.bound = Some(known.cluster);
         self.seeker.last = Some(known.cluster);
         self.seeker.last_name.clone_from(&known.name);

@@ -54,6 +54,10 @@ pub struct Found {
     pub cluster: ClusterId,
     /// What that calls itself.
     pub name: String,
+    /// The seat of the server, which leads.
+    pub leader: u32,
+    /// All servers of the cluster, as far as they were told.
+    pub servers: Vec<ServerAddress>,
     /// It is not the user's own cluster: they would be its guest.
     pub visit: bool,
 }
@@ -199,8 +203,15 @@ impl Seeker {
         let answer = self.choose(&answers)?;
         // The server must be of whoever signed the hint.
         let security = self.security().expecting(answer.signer);
-        let (cluster, name) = (answer.cluster, answer.cluster_name.clone());
-        Ok(Found { server: address(&answer.leader), security, cluster, name, visit: false })
+        Ok(Found {
+            server: address(&answer.leader),
+            security,
+            cluster: answer.cluster,
+            name: answer.cluster_name.clone(),
+            leader: answer.leader.seat,
+            servers: answer.members.clone(),
+            visit: false,
+        })
     }
 
     /// True if it is signed by the cluster that it speaks for, as far as that is known here.
@@ -335,9 +346,16 @@ impl Seeker {
             }
         }
         let leader = best.and_then(|(b, key)| {
-            let (server, security) = (address(&b.leader?), security.expecting(key));
-            let (cluster, name) = (b.cluster, b.cluster_name);
-            Some(Found { server, security, cluster, name, visit: false })
+            let leader = b.leader?;
+            Some(Found {
+                server: address(&leader),
+                security: security.expecting(key),
+                cluster: b.cluster,
+                name: b.cluster_name,
+                leader: leader.seat,
+                servers: b.servers,
+                visit: false,
+            })
         });
         match (leader, changed) {
             (Some(found), _) => Ok(found),
@@ -432,9 +450,15 @@ mod tests {
     }
 
     fn found(seeker: &Seeker, cluster: u8, name: &str) -> Found {
-        let (cluster, security) = (ClusterId([cluster; 16]), Security::default());
-        let found =
-            Found { server: "a:1".into(), security, cluster, name: name.into(), visit: false };
+        let found = Found {
+            server: "a:1".into(),
+            security: Security::default(),
+            cluster: ClusterId([cluster; 16]),
+            name: name.into(),
+            leader: 1,
+            servers: Vec::new(),
+            visit: false,
+        };
         seeker.as_guest(found, "east")
     }
 

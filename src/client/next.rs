@@ -1,7 +1,8 @@
 //! Where a client goes that has lost its server: straight to another one that it knows, for where
 //! many have lost one, everybody's question to every server who leads is what keeps them from
-//! being let in. After a moment without luck it asks as well, in turn. Sans-IO. It must not know
-//! connections.
+//! being let in. After a moment without luck it asks as well, in turn; and so does who was never
+//! let in, for a leader that others hear may not be there for this client. Sans-IO. It must not
+//! know connections.
 
 use crate::wire::message::ServerAddress;
 
@@ -15,13 +16,15 @@ const SPARING: u32 = 2;
 pub struct Next {
     servers: Vec<ServerAddress>,
     leader: Option<u32>,
-    /// The seat that serves the client, or did.
+    /// The seat that serves the client, or did; before that, of whoever shall let it in.
     seat: u32,
-    /// When it was lost, in milliseconds; `None`: it was not.
-    lost: Option<u64>,
+    /// Until then it goes on its own, in milliseconds; `None`: it has a server, or never asked.
+    alone: Option<u64>,
     tries: u32,
     /// The next time somebody is asked.
     ask: bool,
+    /// Somebody was asked for the server that is tried now.
+    asked: bool,
     /// It was served since the last loss.
     served: bool,
 }
@@ -39,28 +42,42 @@ impl Next {
 
     /// Messages flow from this seat.
     pub const fn served_by(&mut self, seat: u32) {
-        (self.seat, self.lost, self.served, self.ask) = (seat, None, true, false);
+        (self.seat, self.alone, self.served, self.ask) = (seat, None, true, false);
+    }
+
+    /// Somebody was asked: this seat leads these servers, and is tried now.
+    pub fn found(&mut self, now: u64, leader: u32, servers: &[ServerAddress]) {
+        if !servers.is_empty() {
+            self.know(servers);
+        }
+        self.led_by(Some(leader));
+        self.asked = true;
+        if self.alone.is_none() {
+            (self.seat, self.alone) = (leader, Some(now));
+        }
     }
 
     /// The connection is gone, or another try has failed.
     pub const fn lost(&mut self, now: u64) {
         if self.served {
-            (self.lost, self.tries, self.served) = (Some(now), 0, false);
+            (self.alone, self.tries, self.served) = (Some(now + ALONE_MS), 0, false);
         }
     }
 
-    /// A server is there in vain: the next time somebody is asked.
+    /// A server is there in vain: the next time somebody is asked, or else, where the answer led
+    /// to it, not.
     pub const fn in_vain(&mut self) {
-        self.ask = true;
+        self.ask = !self.asked;
     }
 
     /// Where to go now; `None`: ask. `random` is any number.
     pub fn take(&mut self, now: u64, random: u32) -> Option<&ServerAddress> {
-        let lost = self.lost?;
-        let then = now >= lost + ALONE_MS && !self.ask;
+        let alone = self.alone?;
+        let then = now >= alone && !self.ask;
         if std::mem::replace(&mut self.ask, then) {
             return None;
         }
+        self.asked = false;
         self.tries = self.tries.saturating_add(1);
         let (seat, spared) = (self.seat, self.leader.filter(|_| self.tries <= SPARING));
         let others = || self.servers.iter().filter(move |server| server.seat != seat);
@@ -109,6 +126,24 @@ mod tests {
         let late = 1000 + ALONE_MS;
         let turns: Vec<_> = (0..4).map(|_| next.take(late, 0).is_some()).collect();
         assert_eq!(turns, [true, false, true, false], "the first loss counts");
+    }
+
+    #[test]
+    fn who_was_never_let_in_goes_past_the_leader_in_turn_with_asking() {
+        let mut fresh = Next::default();
+        assert_eq!(fresh.take(5, 0), None, "it knows nobody");
+        let all = next(3, None).servers;
+        fresh.found(10, 2, &all);
+        // The leader does not even take the connection.
+        fresh.in_vain();
+        let turns: Vec<_> = (0..4).map(|n| fresh.take(20, n).map(|server| server.seat)).collect();
+        assert_eq!(turns, [Some(1), None, Some(1), None]);
+        fresh.found(30, 2, &[]);
+        assert_eq!(fresh.take(40, 1).map(|server| server.seat), Some(3));
+        fresh.in_vain();
+        assert_eq!(fresh.take(50, 1), None, "where it went on its own, it asks");
+        fresh.served_by(3);
+        assert_eq!(fresh.take(60, 0), None, "it has a server");
     }
 
     #[test]

@@ -33,6 +33,8 @@ fn named(server: String) -> Finding {
 struct Server {
     cluster: Mutex<Cluster>,
     address: ServerAddress,
+    /// Who leads, where it is not this one.
+    leader: Mutex<Option<ServerAddress>>,
     /// From now on nothing is answered, although connections stand.
     dead: AtomicBool,
     connections: AtomicU64,
@@ -48,6 +50,7 @@ impl Server {
         let server = Arc::new(Self {
             cluster: Mutex::new(Cluster::new()),
             address: ServerAddress { seat: 1, host, client, peer: 0 },
+            leader: Mutex::new(None),
             dead: AtomicBool::new(false),
             connections: AtomicU64::new(0),
             written: AtomicU64::new(0),
@@ -71,8 +74,11 @@ impl Server {
             }
             let answers = match decode_client(frame).unwrap() {
                 ClientMsg::Hello(hello) if hello.purpose == Purpose::Where => {
-                    let leader = Some(self.address.clone());
-                    vec![ServerMsg::Where(Where { leader, ..Where::default() })]
+                    let other = self.leader.lock().unwrap().clone();
+                    let servers = [Some(self.address.clone()), other.clone()];
+                    let servers = servers.into_iter().flatten().collect();
+                    let leader = other.or_else(|| Some(self.address.clone()));
+                    vec![ServerMsg::Where(Where { leader, servers, ..Where::default() })]
                 }
                 ClientMsg::Hello(hello) if hello.purpose == Purpose::Status => {
                     vec![ServerMsg::Status(Box::new(Status { seat: 7, ..Status::default() }))]
@@ -205,6 +211,20 @@ async fn a_server_that_dies_silently_is_noticed_while_something_waits() {
     until(&mut events, "the outcome", |e| matches!(e, ClientEvent::Committed { .. })).await;
     assert!(server.connections.load(Ordering::SeqCst) >= 2);
     assert!(server.cluster.lock().unwrap().committed(1).is_some());
+}
+
+/// Others hear the leader, and this client's packets to it are lost.
+#[tokio::test]
+async fn a_leader_that_is_silent_keeps_nobody_from_its_followers() {
+    let server = Server::start().await;
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let client = silent.local_addr().unwrap().port();
+    *server.leader.lock().unwrap() =
+        Some(ServerAddress { seat: 2, host: "127.0.0.1".into(), client, peer: 0 });
+    let (client, mut events) = Client::start(server.config()).unwrap();
+    until(&mut events, "the login", is_ready).await;
+    timeout(SOON, client.close()).await.unwrap();
+    drop(silent);
 }
 
 #[tokio::test]
