@@ -13,8 +13,11 @@ use std::time::{Duration, Instant};
 const STAGGER: Duration = Duration::from_millis(15);
 /// A random part on top, for those that do not see the same peers.
 const JITTER: Duration = Duration::from_millis(10);
-/// Before the next campaign of the same node, and as much at random.
+/// Before the next campaign of the same node, and as much at random. Two that campaign in the same
+/// moment vote each for itself, and nobody is elected: at random one of them is the next.
 const AGAIN: Duration = Duration::from_millis(250);
+/// Elections that this node has lost double that so often: where disks are slow, one takes longer.
+const DOUBLED: u32 = 3;
 
 /// What all servers of a cluster must agree on before it is founded.
 pub fn digest(config: &NodeConfig) -> Bytes {
@@ -74,12 +77,11 @@ pub struct View {
     pub configs: Vec<BTreeSet<u64>>,
     /// Live Raft ids, this one included.
     pub live: BTreeSet<u64>,
-    /// A leader was heard within the lease, or this node leads, or is in the middle of a
-    /// real election: then openraft's own timer brings the next one.
+    /// A leader was heard within the lease, or this node leads.
     pub led: bool,
     /// It was drained, and leaves it to the others to campaign.
     pub spared: bool,
-    /// The term and the node it voted for, where that is another one that has not been heard to
+    /// The term and the node it voted for, which may be itself, where that has not been heard to
     /// lead: it may be about to.
     pub voted: Option<(u64, u64)>,
 }
@@ -116,6 +118,8 @@ pub struct Elections {
     allowed: bool,
     next: Option<Instant>,
     voted: Option<(u64, u64)>,
+    /// Terms in which it has voted for itself, since somebody led.
+    rounds: u32,
 }
 
 impl Elections {
@@ -129,21 +133,23 @@ impl Elections {
         }
         // Whom it has just voted for is not heard to lead at once: a campaign in that moment would
         // take leadership away again.
-        let just_voted = view.voted.is_some() && view.voted != self.voted;
+        let alone = view.live.len() == 1;
+        let just_voted = view.voted.filter(|_| view.voted != self.voted && !alone);
         self.voted = view.voted;
         if !allowed || view.led {
-            self.next = None;
+            (self.next, self.rounds) = (None, 0);
             return steps;
         }
-        let again = now + AGAIN + AGAIN.mul_f64(chance);
-        if just_voted {
-            self.next = Some(again);
+        let again = AGAIN + AGAIN.mul_f64(chance);
+        if let Some((_, candidate)) = just_voted {
+            self.rounds += u32::from(candidate == view.me);
+            let lost = self.rounds.saturating_sub(1).min(DOUBLED);
+            self.next = Some(now + again * (1 << lost));
         }
-        let alone = view.live.len() == 1;
         let first = if alone { now } else { now + STAGGER * view.rank() + JITTER.mul_f64(chance) };
         let next = *self.next.get_or_insert(first);
         if now >= next {
-            self.next = Some(again);
+            self.next = Some(now + again);
             steps.push(Step::Elect);
         }
         steps
@@ -248,6 +254,24 @@ mod tests {
         let later = now + 2 * AGAIN;
         assert_eq!(elections.on_view(&next, later, 0.0), [], "another candidate, as long again");
         assert_eq!(elections.on_view(&next, later + AGAIN, 0.0), [Step::Elect]);
+    }
+
+    /// Two have campaigned in the same moment, and again.
+    #[test]
+    fn a_split_vote_is_followed_by_another_election_soon_and_the_next_ones_later() {
+        let (mut elections, mut now) = (Elections::default(), Instant::now());
+        assert_eq!(elections.on_view(&view(&[1, 2, 3]), now, 0.0).len(), 2);
+        for (term, factor) in (2..).zip([1, 2, 4, 8, 8]) {
+            let split = View { voted: Some((term, 1)), ..view(&[1, 2, 3]) };
+            assert_eq!(elections.on_view(&split, now, 0.0), [], "its votes may be on their way");
+            now += AGAIN * factor;
+            let early = now - Duration::from_millis(1);
+            assert_eq!(elections.on_view(&split, early, 0.0), []);
+            assert_eq!(elections.on_view(&split, now, 0.0), [Step::Elect]);
+        }
+        elections.on_view(&View { led: true, ..view(&[1, 2, 3]) }, now, 0.0);
+        elections.on_view(&View { voted: Some((9, 1)), ..view(&[1, 2, 3]) }, now, 0.0);
+        assert_eq!(elections.next(), Some(now + AGAIN), "somebody led in between");
     }
 
     #[test]

@@ -234,15 +234,15 @@ fn view(shared: &Shared, raft: &Raft) -> View {
     let metrics = metrics.borrow_watched();
     let other = metrics.current_leader.is_some_and(|id| id != shared.raft_id());
     let heard = other && shared.silence().is_some_and(|age| age < LEASE);
-    let busy = matches!(metrics.state, ServerState::Leader | ServerState::Candidate);
+    let leads = metrics.state == ServerState::Leader;
     let vote = (!metrics.vote.is_committed()).then(|| metrics.vote.leader_id());
     View {
         me: shared.raft_id(),
         configs: metrics.membership_config.get_joint_config().clone(),
         live: shared.live(),
-        led: heard || busy,
-        spared: !busy && spared(shared),
-        voted: vote.map(|id| (id.term, id.voted_for)).filter(|(_, id)| *id != shared.raft_id()),
+        led: heard || leads,
+        spared: !leads && spared(shared),
+        voted: vote.map(|id| (id.term, id.voted_for)),
     }
 }
 
