@@ -1,7 +1,7 @@
 //! The load: users who write to several others each, and two with a conversation of a tenth of
 //! everything. It must not know what is measured.
 
-use crate::bench::people::{DEADLINE, Person, account, enter_all, leave};
+use crate::bench::people::{DEADLINE, Person, account, enter_all};
 use crate::bench::progress::Progress;
 use crate::bench::sending::{Pace, Sender};
 use crate::bench::{IN_FLIGHT, history::Plan};
@@ -21,8 +21,16 @@ const CONVERSATIONS: usize = 10;
 /// Messages to one of them before the next one has its turn.
 const BURST: u64 = 10;
 
+/// Who writes and who reads, connected.
+pub struct People {
+    writers: Vec<Person>,
+    receivers: Vec<Person>,
+}
+
 /// Everything is stored.
 pub struct Loaded {
+    /// Who has written it.
+    pub writers: Vec<Client>,
     /// Who may read what; the first one has the long conversation.
     pub readers: Vec<Reader>,
     /// Conversations in all.
@@ -43,17 +51,28 @@ pub struct Reader {
 
 type Shown = Arc<Mutex<(u64, Progress)>>;
 
-/// Stores everything, as fast as the servers take it.
-pub async fn run(plan: &Plan) -> anyhow::Result<Loaded> {
-    let pairs = usize::try_from(plan.users / 2)?.max(1);
+/// Pairs of writers and readers, without those of the long conversation.
+fn pairs(plan: &Plan) -> anyhow::Result<usize> {
+    Ok(usize::try_from(plan.users / 2)?.max(1))
+}
+
+/// Lets everybody in. They stay to the end: what the history costs is measured, not what they do.
+pub async fn enter(plan: &Plan) -> anyhow::Result<People> {
     let tag = rand::random::<u32>();
-    let accounts = (0..=pairs)
+    let accounts = (0..=pairs(plan)?)
         .flat_map(|n| ["w", "r"].map(|side| account(format!("bench-{side}-{tag:08x}-{n}"))));
     let people = enter_all(&plan.finding, accounts.collect(), plan.progress).await?;
     let (mut writers, mut receivers) = (Vec::new(), Vec::new());
     for (n, person) in people.into_iter().enumerate() {
         if n % 2 == 0 { writers.push(person) } else { receivers.push(person) }
     }
+    Ok(People { writers, receivers })
+}
+
+/// Stores everything, as fast as the servers take it.
+pub async fn run(plan: &Plan, people: People) -> anyhow::Result<Loaded> {
+    let People { writers, receivers } = people;
+    let pairs = pairs(plan)?;
     let users: Vec<_> = receivers.iter().map(|person| Target::User(person.user)).collect();
     let long = plan.stored / 10;
     let progress = Progress::new(plan.progress, plan.stored, "stored");
@@ -80,17 +99,16 @@ pub async fn run(plan: &Plan) -> anyhow::Result<Loaded> {
         .zip(expected)
         .map(|(person, messages)| tokio::spawn(receive(person, messages, Arc::clone(&shown))))
         .collect();
-    let mut clients = Vec::new();
+    let mut writers = Vec::new();
     for sender in sending {
-        clients.push(sender.await?.context("a writer")?);
+        writers.push(sender.await?.context("a writer")?);
     }
     let mut readers = Vec::new();
     for reader in receiving {
         readers.push(reader.await?.context("a reader")?);
     }
-    leave(clients).await;
     let conversations = readers.iter().map(|reader| reader.conversations.len()).sum();
-    Ok(Loaded { readers, conversations, long })
+    Ok(Loaded { writers, readers, conversations, long })
 }
 
 /// Messages of writer `n` (from 1) where so many write `all` of them together.

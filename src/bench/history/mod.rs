@@ -59,16 +59,17 @@ pub struct Plan {
 pub async fn run(plan: &Plan, hands: &mut dyn Hands) -> anyhow::Result<HistoryReport> {
     let (servers, security) = (&plan.finding.servers, plan.finding.security);
     let idle = resident(servers, security).await;
+    let people = load::enter(plan).await?;
     let empty_per_s = stream(plan).await?;
 
     let (highest, stop) = (Highest::default(), CancellationToken::new());
     let looking = tokio::spawn(highest.clone().look(servers.clone(), security, stop.clone()));
     let begin = Instant::now();
-    let loaded = load::run(plan).await;
+    let loaded = load::run(plan, people).await;
     let load_s = begin.elapsed().as_secs_f64();
     stop.cancel();
     looking.await?;
-    let Loaded { readers, conversations, long } = loaded?;
+    let Loaded { writers, readers, conversations, long } = loaded?;
     progress::say(plan.progress, "everything is stored; the servers come to rest");
     let most = SETTLE + SETTLE_MILLION.mul_f64(plan.stored as f64 / 1e6);
     let settle_s = settled(&plan.finding, most).await.as_secs_f64();
@@ -89,7 +90,7 @@ pub async fn run(plan: &Plan, hands: &mut dyn Hands) -> anyhow::Result<HistoryRe
         restarted: resident(servers, security).await,
     };
     let nodes = statuses_of(servers, security).await;
-    leave(readers.into_iter().map(|reader| reader.client)).await;
+    leave(writers.into_iter().chain(readers.into_iter().map(|reader| reader.client))).await;
     let disk = disk?;
     Ok(HistoryReport::of(
         plan,
