@@ -3,7 +3,8 @@
 //! not know who asks.
 
 use super::behind::{Behind, number};
-use super::state::{Open, failed, key_of};
+use super::history::key_of;
+use super::state::{Open, failed};
 use crate::store::StoreError;
 use crate::store::record::Table;
 use crate::store::tables::{Tables, Visit, visit_all};

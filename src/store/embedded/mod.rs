@@ -15,6 +15,7 @@ mod damage;
 mod dir;
 mod guard;
 mod guard_file;
+mod history;
 mod inspect;
 mod journal;
 #[cfg(test)]

@@ -1,13 +1,13 @@
 //! The applied state: rows on `fjall`, and in memory, those that a thread has yet to write there.
 //! It must not know the log.
 //!
-//! Three keyspaces: `state` (small state, mark), `history-N` and `index-N` (history
-//! index, send index, hashes), where N rises when a snapshot replaces the history. A
-//! layer is one atomic batch without a sync. After a loss of power a keyspace may
-//! have come further than another, so each notes the last index it holds: `state`,
-//! with the mark, is one keyspace, and the others must not be behind it.
+//! Three keyspaces: `state` (small state, mark), and two of [`History`], whose names
+//! change when a snapshot replaces it. A layer is one atomic batch without a sync.
+//! After a loss of power a keyspace may have come further than another; `state`, with
+//! the mark, is one keyspace, and the others must not be behind it.
 
 use super::behind::{Behind, Layer, number, place};
+use super::history::{History, key_of};
 use super::journal;
 use super::layered::Layered;
 use crate::limits::BEHIND_SYNC;
@@ -16,10 +16,7 @@ use crate::store::tables::{Tables, is_small};
 use crate::store::{StoreError, tables};
 use crate::wire::stored;
 use bytes::Bytes;
-use fjall::{
-    Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, LsmError, OwnedWriteBatch,
-    PersistMode,
-};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, LsmError, PersistMode};
 use std::collections::{BTreeSet, HashSet};
 use std::io;
 use std::path::Path;
@@ -28,9 +25,7 @@ use std::thread::JoinHandle;
 
 /// Bytes of rows in memory before they are written out, per keyspace. Up to five such
 /// tables can exist at a time while the disk is slow.
-const MEMTABLE: u64 = 4 << 20;
-/// The same for history, which takes most bytes.
-const HISTORY_MEMTABLE: u64 = 8 << 20;
+pub(super) const MEMTABLE: u64 = 4 << 20;
 /// Cache for blocks read.
 const CACHE: u64 = 8 << 20;
 /// The smallest that `fjall` takes.
@@ -43,7 +38,6 @@ const WORKERS: usize = 3;
 const FILES: usize = 128;
 
 const MARK: [u8; 1] = [0];
-const UPTO: [u8; 1] = [0];
 const GENERATION: [u8; 2] = [0, 1];
 const INSTALLED: [u8; 2] = [0, 2];
 /// Number of the table of hashes, beside those of [`Table`].
@@ -76,13 +70,6 @@ pub(super) struct Open {
     installed: Option<LogId>,
     /// Never used before: `fjall` keeps the name of a deleted keyspace until it is closed.
     next_generation: u64,
-}
-
-#[derive(Clone)]
-struct History {
-    generation: u64,
-    runs: Keyspace,
-    index: Keyspace,
 }
 
 /// Sorts a `fjall` error by what the caller must do.
@@ -130,64 +117,8 @@ fn newest(rows: &[Row]) -> impl Iterator<Item = &Row> {
     rows.iter().rev().filter(move |row| seen.insert((row.table as u32, row.key.as_ref())))
 }
 
-/// The key of a row in its keyspace: the number of its table comes first.
-pub(super) fn key_of(table: u8, key: &[u8]) -> Vec<u8> {
-    let mut full = Vec::with_capacity(1 + key.len());
-    full.push(table);
-    full.extend_from_slice(key);
-    full
-}
-
 fn hash_key(index: u64) -> Vec<u8> {
     key_of(HASHES, &index.to_be_bytes())
-}
-
-impl History {
-    fn open(db: &Database, generation: u64) -> Result<Self, StoreError> {
-        let runs = db.keyspace(&format!("history-{generation}"), || {
-            KeyspaceCreateOptions::default()
-                .max_memtable_size(HISTORY_MEMTABLE)
-                .with_kv_separation(Some(KvSeparationOptions::default()))
-        });
-        let index = db.keyspace(&format!("index-{generation}"), || {
-            KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE)
-        });
-        Ok(Self { generation, runs: runs.map_err(failed)?, index: index.map_err(failed)? })
-    }
-
-    fn keyspace(&self, table: Table) -> &Keyspace {
-        if table == Table::History { &self.runs } else { &self.index }
-    }
-
-    fn put(&self, batch: &mut OwnedWriteBatch, row: &Row) {
-        let key = key_of(number(row.table), &row.key);
-        batch.insert(self.keyspace(row.table), key, row.value.as_ref());
-    }
-
-    /// Notes that everything up to `mark` is here.
-    fn put_upto(&self, batch: &mut OwnedWriteBatch, mark: &Mark) {
-        let Some(applied) = mark.applied else { return };
-        for keyspace in [&self.runs, &self.index] {
-            batch.insert(keyspace, UPTO, applied.index.to_be_bytes());
-        }
-    }
-
-    fn reaches(&self, mark: &Mark) -> Result<bool, StoreError> {
-        let Some(applied) = mark.applied else { return Ok(true) };
-        for keyspace in [&self.runs, &self.index] {
-            let upto = keyspace.get(UPTO).map_err(failed)?;
-            let upto = upto.as_deref().and_then(|bytes| bytes.try_into().ok());
-            if upto.map(u64::from_be_bytes) < Some(applied.index) {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    fn delete(self, db: &Database) -> Result<(), StoreError> {
-        db.delete_keyspace(self.runs).map_err(failed)?;
-        db.delete_keyspace(self.index).map_err(failed)
-    }
 }
 
 impl State {
