@@ -66,7 +66,7 @@ impl Session {
             let positions = vec![Position { group: 0, index: r.applied }];
             (last, Cursor { cluster: meta.cluster, generation: meta.generation, positions })
         });
-        self.sends = Some(Sends::new(device, epoch, now));
+        self.sends = Some(Sends::new(device, epoch, last, now));
         self.phase = Phase::Live;
         self.send(ServerMsg::Ready(Ready {
             sends: vec![(0, last)],

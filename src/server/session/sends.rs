@@ -20,6 +20,10 @@ const GAP_PAUSE: Duration = Duration::from_millis(200);
 /// So many times a gap is filled from here; then the client is asked.
 const GAP_TRIES: u32 = 3;
 
+/// Answers that wait for the store or for the client: twice a window of single messages, since a
+/// client may know outcomes before they are acknowledged.
+const ANSWERS: usize = 2 * limits::WINDOW_MESSAGES as usize;
+
 /// The client sent more than the window allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WindowExceeded;
@@ -80,6 +84,8 @@ pub struct Sends {
     messages: u64,
     bytes: usize,
     confirmed: u64,
+    /// Every number up to this one has an outcome.
+    known: u64,
     answers: VecDeque<Answer>,
     asked: bool,
     upto: u64,
@@ -92,9 +98,9 @@ pub struct Sends {
 
 impl Sends {
     /// Nothing is pending, and nothing was acknowledged on this connection, whose login has this
-    /// epoch.
+    /// epoch. Every number up to `known` has an outcome.
     #[must_use]
-    pub fn new(device: DeviceId, epoch: u64, now: Instant) -> Self {
+    pub fn new(device: DeviceId, epoch: u64, known: u64, now: Instant) -> Self {
         Self {
             device,
             epoch,
@@ -102,6 +108,7 @@ impl Sends {
             messages: 0,
             bytes: 0,
             confirmed: 0,
+            known,
             answers: VecDeque::new(),
             asked: false,
             upto: 0,
@@ -119,7 +126,9 @@ impl Sends {
         self.bytes
     }
 
-    /// Takes runs from the client. What is already pending is not taken twice.
+    /// Takes runs from the client. What is already pending is not taken twice, and of what has an
+    /// outcome that is looked up: a client that sends it again may have heard it meanwhile, and
+    /// fill its window anew.
     ///
     /// # Errors
     /// When more is pending than the window allows.
@@ -137,7 +146,8 @@ impl Sends {
         for run in runs {
             self.take_run(run);
             let full = self.messages > u64::from(limits::WINDOW_MESSAGES)
-                || self.bytes > limits::WINDOW_BYTES as usize;
+                || self.bytes > limits::WINDOW_BYTES as usize
+                || self.answers.len() > ANSWERS;
             if full {
                 return Err(WindowExceeded);
             }
@@ -153,6 +163,11 @@ impl Sends {
                 let skip = usize::try_from(covered - number + 1).unwrap_or(usize::MAX);
                 bodies.drain(..skip.min(bodies.len()));
                 number = covered + 1;
+                continue;
+            }
+            if number <= self.known {
+                let last = self.known.min(number.saturating_add(bodies.len() as u64 - 1));
+                self.want(number, last);
                 continue;
             }
             let room = self.pending.range(number..).next().map_or(u64::MAX, |(n, _)| n - number);
@@ -238,6 +253,7 @@ impl Sends {
         for (from, to) in self.settle(run.first_number, u64::from(run.count), now) {
             self.answers.push_back(Answer::Known(part(run, from, to)));
         }
+        self.known = self.known.max((run.first_number + u64::from(run.count)).saturating_sub(1));
         self.index = self.index.max(index);
     }
 
@@ -246,6 +262,7 @@ impl Sends {
         for (from, to) in self.settle(0, last_number.saturating_add(1), now) {
             self.want(from, to);
         }
+        self.known = self.known.max(last_number);
         self.index = self.index.max(index);
     }
 

@@ -298,21 +298,61 @@ fn the_unread_come_and_not_the_history() {
     assert_eq!(pushed(&server, 1, Vec::new()), Vec::<Vec<u64>>::new(), "who wrote has read");
 }
 
-#[test]
-fn more_than_the_window_is_refused() {
-    let server = server(Vec::new());
-    let mut session = welcomed(&server, 2);
-    let_in(&server, &mut session, 2);
+/// A run of messages to bob.
+fn run(first_number: u64, count: usize) -> SendRun {
+    SendRun { group: 0, first_number, to: Target::User(BOB), bodies: vec![Body::text("x"); count] }
+}
+
+/// A session that is ready for what its client sends.
+fn ready(server: &Server, device: u8) -> Session {
+    let mut session = welcomed(server, device);
+    let_in(server, &mut session, device);
     let cursor = Cursor::default();
     said(&mut session, ClientMsg::Resume { cursor, have: Vec::new() });
     while session.go_on(Instant::now()) {}
     drop(session.outputs());
-    let run = |first_number, count| SendRun {
-        group: 0,
-        first_number,
-        to: Target::User(BOB),
-        bodies: vec![Body::text("x"); count],
-    };
+    session
+}
+
+/// Its client hears by its own messages, which come like those of others, that they are there.
+#[test]
+fn what_is_sent_again_and_known_leaves_the_window_free() {
+    let window = limits::WINDOW_MESSAGES as usize;
+    let (mut log, mut next) = (Vec::new(), 1);
+    while next <= window as u64 {
+        let SendRun { bodies, to, .. } = run(next, limits::ENTRY_MESSAGES);
+        let bodies = bodies.into_iter().take(window + 1 - usize::try_from(next).unwrap());
+        let bodies: Vec<_> = bodies.collect();
+        let (first_number, count) = (next, bodies.len() as u64);
+        let (group, epoch, confirmed) = (0, 0, 0);
+        log.push(Command::Send(Send {
+            device: ALICE,
+            epoch,
+            group,
+            first_number,
+            confirmed,
+            to,
+            bodies,
+        }));
+        next += count;
+    }
+    let server = server(log);
+    let mut session = ready(&server, 1);
+    let submits = |outputs: &[Output]| outputs.iter().any(|o| matches!(o, Output::Submit(_)));
+    let send = |runs| ClientMsg::Send { runs, confirmed: 0 };
+    let outputs = said(&mut session, send(vec![run(1, window)]));
+    assert!(!submits(&outputs), "it is known");
+    assert!(outputs.iter().any(|o| matches!(o, Output::Ask(Query::Outcomes { .. }))), "looked up");
+    let outputs = said(&mut session, send(vec![run(next, window)]));
+    assert!(!session.is_closed() && submits(&outputs), "a whole window more");
+    let outputs = said(&mut session, send(vec![run(next + window as u64, 1)]));
+    assert_eq!(refusal(&outputs), Some((Refusal::Protocol, true)));
+}
+
+#[test]
+fn more_than_the_window_is_refused() {
+    let server = server(Vec::new());
+    let mut session = ready(&server, 2);
     let window = limits::WINDOW_MESSAGES as usize;
     let send = |runs| ClientMsg::Send { runs, confirmed: 0 };
     said(&mut session, send(vec![run(1, window)]));
