@@ -193,8 +193,8 @@ impl Driver {
             Step::Found(Ok(found)) => {
                 self.security = found.security;
                 self.visiting = found.visit;
-                self.next.found(self.now(), found.leader, &found.servers);
-                self.dial(found.server, false);
+                self.next.found(self.now(), found.leader.seat, &found.servers);
+                self.dial(address(&found.leader), false);
             }
             Step::Found(Err(Lost::Nobody(why))) => self.wait(None, why),
             // Who was connected may find its cluster again.

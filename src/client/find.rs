@@ -46,16 +46,14 @@ pub struct Seeker {
 /// The server to connect to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
-    /// `host:port`.
-    pub server: String,
+    /// It leads.
+    pub leader: ServerAddress,
     /// Whom it must prove to be.
     pub security: Security,
     /// Its cluster.
     pub cluster: ClusterId,
     /// What that calls itself.
     pub name: String,
-    /// The seat of the server, which leads.
-    pub leader: u32,
     /// All servers of the cluster, as far as they were told.
     pub servers: Vec<ServerAddress>,
     /// It is not the user's own cluster: they would be its guest.
@@ -204,11 +202,10 @@ impl Seeker {
         // The server must be of whoever signed the hint.
         let security = self.security().expecting(answer.signer);
         Ok(Found {
-            server: address(&answer.leader),
+            leader: answer.leader.clone(),
             security,
             cluster: answer.cluster,
             name: answer.cluster_name.clone(),
-            leader: answer.leader.seat,
             servers: answer.members.clone(),
             visit: false,
         })
@@ -346,13 +343,11 @@ impl Seeker {
             }
         }
         let leader = best.and_then(|(b, key)| {
-            let leader = b.leader?;
             Some(Found {
-                server: address(&leader),
+                leader: b.leader?,
                 security: security.expecting(key),
                 cluster: b.cluster,
                 name: b.cluster_name,
-                leader: leader.seat,
                 servers: b.servers,
                 visit: false,
             })
@@ -451,11 +446,10 @@ mod tests {
 
     fn found(seeker: &Seeker, cluster: u8, name: &str) -> Found {
         let found = Found {
-            server: "a:1".into(),
+            leader: ServerAddress::default(),
             security: Security::default(),
             cluster: ClusterId([cluster; 16]),
             name: name.into(),
-            leader: 1,
             servers: Vec::new(),
             visit: false,
         };

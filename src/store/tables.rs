@@ -193,26 +193,29 @@ pub(super) fn export(
     Ok(place.map(|place| (rows, place)))
 }
 
+/// The row that a row of the history index tells of: one of history, or what another cluster is
+/// told.
+pub(super) fn told_by(key: &[u8], value: &[u8]) -> Result<(Table, Bytes), StoreError> {
+    let (_, conversation) = stored::parse_history_index_key(key).map_err(unreadable)?;
+    let first = stored::parse_history_index_value(value).map_err(unreadable)?;
+    Ok(match conversation.link() {
+        Some(link) => (Table::Exports, stored::exports_key(link, first)),
+        None => (Table::History, stored::history_key(conversation, first)),
+    })
+}
+
 /// The rows of one entry in one conversation, found by their row of the history index.
 fn rows_of(tables: &dyn Tables, key: Bytes, value: Bytes) -> Result<Vec<Row>, StoreError> {
-    let (_, conversation) = stored::parse_history_index_key(&key).map_err(unreadable)?;
-    let first_seq = stored::parse_history_index_value(&value).map_err(unreadable)?;
-    if let Some(link) = conversation.link() {
-        let told = stored::exports_key(link, first_seq);
-        let exports = must(tables, Table::Exports, &told)?;
-        let table = Table::Exports;
-        return Ok(vec![
-            Row { table, key: told, value: exports },
-            Row { table: Table::HistoryIndex, key, value },
-        ]);
-    }
-    let history_key = stored::history_key(conversation, first_seq);
-    let history = must(tables, Table::History, &history_key)?;
-    let (runs, _) = stored::decode_runs(history.clone()).map_err(unreadable)?;
+    let (table, told) = told_by(&key, &value)?;
+    let held = must(tables, table, &told)?;
     let mut rows = vec![
-        Row { table: Table::History, key: history_key, value: history },
+        Row { table, key: told, value: held.clone() },
         Row { table: Table::HistoryIndex, key, value },
     ];
+    if table == Table::Exports {
+        return Ok(rows);
+    }
+    let (runs, _) = stored::decode_runs(held).map_err(unreadable)?;
     for run in runs {
         let last = run.first_number + run.count().saturating_sub(1);
         let key = stored::sent_index_key(run.device, run.group, last);

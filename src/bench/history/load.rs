@@ -51,15 +51,11 @@ pub struct Reader {
 
 type Shown = Arc<Mutex<(u64, Progress)>>;
 
-/// Pairs of writers and readers, without those of the long conversation.
-fn pairs(plan: &Plan) -> anyhow::Result<usize> {
-    Ok(usize::try_from(plan.users / 2)?.max(1))
-}
-
 /// Lets everybody in. They stay to the end: what the history costs is measured, not what they do.
 pub async fn enter(plan: &Plan) -> anyhow::Result<People> {
     let tag = rand::random::<u32>();
-    let accounts = (0..=pairs(plan)?)
+    let pairs = usize::try_from(plan.users / 2)?.max(1);
+    let accounts = (0..=pairs)
         .flat_map(|n| ["w", "r"].map(|side| account(format!("bench-{side}-{tag:08x}-{n}"))));
     let people = enter_all(&plan.finding, accounts.collect(), plan.progress).await?;
     let (mut writers, mut receivers) = (Vec::new(), Vec::new());
@@ -72,7 +68,8 @@ pub async fn enter(plan: &Plan) -> anyhow::Result<People> {
 /// Stores everything, as fast as the servers take it.
 pub async fn run(plan: &Plan, people: People) -> anyhow::Result<Loaded> {
     let People { writers, receivers } = people;
-    let pairs = pairs(plan)?;
+    // Without the two of the long conversation.
+    let pairs = writers.len().saturating_sub(1);
     let users: Vec<_> = receivers.iter().map(|person| Target::User(person.user)).collect();
     let long = plan.stored / 10;
     let progress = Progress::new(plan.progress, plan.stored, "stored");

@@ -59,9 +59,7 @@ enum Answer {
 impl Answer {
     fn range(&self) -> (u64, u64) {
         match self {
-            Self::Known(run) => {
-                (run.first_number, run.first_number + u64::from(run.count).saturating_sub(1))
-            }
+            Self::Known(run) => (run.first_number, last(run)),
             Self::Wanted { from, to } => (*from, *to),
         }
     }
@@ -253,7 +251,7 @@ impl Sends {
         for (from, to) in self.settle(run.first_number, u64::from(run.count), now) {
             self.answers.push_back(Answer::Known(part(run, from, to)));
         }
-        self.known = self.known.max((run.first_number + u64::from(run.count)).saturating_sub(1));
+        self.known = self.known.max(last(&run));
         self.index = self.index.max(index);
     }
 
@@ -375,7 +373,7 @@ impl Sends {
         let mut outcomes: Vec<OutcomeRun> = Vec::new();
         while let Some(&Answer::Known(run)) = self.answers.front() {
             self.answers.pop_front();
-            self.upto = self.upto.max(run.first_number + u64::from(run.count) - 1);
+            self.upto = self.upto.max(last(&run));
             match outcomes.last_mut().and_then(|last| joined(*last, run).map(|j| (last, j))) {
                 Some((last, joined)) => *last = joined,
                 None => outcomes.push(run),
@@ -399,6 +397,11 @@ impl Sends {
     pub fn is_idle(&self) -> bool {
         self.pending.is_empty() && self.answers.is_empty()
     }
+}
+
+/// The last number of an outcome.
+fn last(run: &OutcomeRun) -> u64 {
+    (run.first_number + u64::from(run.count)).saturating_sub(1)
 }
 
 /// The part of an outcome for `from..=to`, which must lie within it.

@@ -89,14 +89,10 @@ impl History {
         };
         for row in self.index.range(key(0, 0)..=key(index, u64::MAX)).rev() {
             let (key, value) = row.into_inner().map_err(failed)?;
-            let place = stored::parse_history_index_key(key.get(1..).unwrap_or_default());
-            let (_, conversation) = place.map_err(tables::unreadable)?;
+            let (table, told) = tables::told_by(key.get(1..).unwrap_or_default(), &value)?;
             // What another cluster is told is in `index` too.
-            if conversation.link().is_none() {
-                let first = stored::parse_history_index_value(&value);
-                let first = first.map_err(tables::unreadable)?;
-                let key = stored::history_key(conversation, first);
-                return Ok(Some(key_of(number(Table::History), &key)));
+            if table == Table::History {
+                return Ok(Some(key_of(number(table), &told)));
             }
         }
         Ok(None)

@@ -267,22 +267,11 @@ fn pushed(server: &Server, device: u8, have: Vec<(ConversationId, u64)>) -> Vec<
 
 #[test]
 fn the_unread_come_and_not_the_history() {
-    let send = |k: u64| {
-        Command::Send(Send {
-            device: ALICE,
-            epoch: 0,
-            group: 0,
-            first_number: 10 * k + 1,
-            confirmed: 0,
-            to: Target::User(BOB),
-            bodies: vec![Body::text("x"); 10],
-        })
-    };
     let room = ConversationId(1);
     let read = |read| {
         Command::Marks(vec![Advance { user: BOB, conversation: room, delivered: 100, read }])
     };
-    let mut log: Vec<Command> = (0..10).map(send).collect();
+    let mut log: Vec<Command> = (0..10).map(|k| sent(run(10 * k + 1, 10))).collect();
     log.push(read(74));
     let server = server(log);
     let all = |from: u64| -> Vec<Vec<u64>> {
@@ -303,6 +292,12 @@ fn run(first_number: u64, count: usize) -> SendRun {
     SendRun { group: 0, first_number, to: Target::User(BOB), bodies: vec![Body::text("x"); count] }
 }
 
+/// The same of alice's in the log.
+fn sent(run: SendRun) -> Command {
+    let SendRun { group, first_number, to, bodies } = run;
+    Command::Send(Send { device: ALICE, epoch: 0, group, first_number, confirmed: 0, to, bodies })
+}
+
 /// A session that is ready for what its client sends.
 fn ready(server: &Server, device: u8) -> Session {
     let mut session = welcomed(server, device);
@@ -318,24 +313,9 @@ fn ready(server: &Server, device: u8) -> Session {
 #[test]
 fn what_is_sent_again_and_known_leaves_the_window_free() {
     let window = limits::WINDOW_MESSAGES as usize;
-    let (mut log, mut next) = (Vec::new(), 1);
-    while next <= window as u64 {
-        let SendRun { bodies, to, .. } = run(next, limits::ENTRY_MESSAGES);
-        let bodies = bodies.into_iter().take(window + 1 - usize::try_from(next).unwrap());
-        let bodies: Vec<_> = bodies.collect();
-        let (first_number, count) = (next, bodies.len() as u64);
-        let (group, epoch, confirmed) = (0, 0, 0);
-        log.push(Command::Send(Send {
-            device: ALICE,
-            epoch,
-            group,
-            first_number,
-            confirmed,
-            to,
-            bodies,
-        }));
-        next += count;
-    }
+    let entries = (1..=window as u64).step_by(limits::ENTRY_MESSAGES);
+    let log = entries.map(|first| sent(run(first, limits::ENTRY_MESSAGES))).collect();
+    let next = window as u64 + 1;
     let server = server(log);
     let mut session = ready(&server, 1);
     let submits = |outputs: &[Output]| outputs.iter().any(|o| matches!(o, Output::Submit(_)));
